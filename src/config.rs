@@ -38,7 +38,7 @@ pub(crate) use self::values::duration;
 use self::values::{bytes, cluster_names, collector, count, public_url, ratio, up_to_an_hour};
 pub use self::{
     audit::AuditSettings,
-    autoscale::{Autoscale, AutoscaleSettings},
+    autoscale::{Autoscale, AutoscaleSettings, Reschedule},
     database::{DatabaseSettings, shows_password},
     decisions::DecisionSettings,
     hpa::HpaSettings,

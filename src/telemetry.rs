@@ -187,6 +187,10 @@ metrics! {
     HPA_TURNS = "hpa_turns_total", Kind::Counter, "Turns of the loop over HorizontalPodAutoscalers, by outcome (done, failed).";
     HPA_RESCALES = "hpa_rescales_total", Kind::Counter, "Workloads that this loop scaled, by direction (up, down).";
     HPA_QUERIES_FAILED = "hpa_queries_failed_total", Kind::Counter, "Queries that Prometheus did not answer.";
+    RESCHEDULE_EVICTIONS = "reschedule_evictions_total", Kind::Counter,
+        "Evictions that the rescheduling loop asked for, by result (evicted, refused by a disruption budget, stale).";
+    RESCHEDULE_PROPOSED = "reschedule_proposed_moves", Kind::Gauge,
+        "Moves of the last turn of the rescheduling loop, by cluster.";
     DECISIONS_RECORDED = "decisions_recorded_total", Kind::Counter, "Decisions that are recorded.";
     DECISIONS_DROPPED = "decisions_dropped_total", Kind::Counter,
         "Decisions that are not recorded, by reason: dropped (there was no room), refused (by the ledger), unreadable, removed (with their cluster).";

@@ -101,6 +101,7 @@ fn bulk_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(autoscale::metrics::send_pods_of, autoscale::metrics::list_pods_of))
         .routes(routes!(autoscale::metrics::send_custom))
         .routes(routes!(autoscale::metrics::send_external))
+        .routes(routes!(autoscale::reschedule::reschedule))
         .routes(routes!(policy::diff::compare_policy))
         .routes(routes!(schedule::schedule))
         .routes(routes!(resources::import::import))

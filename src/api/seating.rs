@@ -45,6 +45,7 @@ impl Class {
             | "/import"
             | "/simulate"
             | "/autoscale/scale-down"
+            | "/reschedule"
             | "/policy/diff"
             | "/replay"
             | "/decisions/{id}/explain"

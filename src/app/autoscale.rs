@@ -10,13 +10,13 @@ use super::{Error, scaling};
 #[cfg(not(feature = "externalgrpc"))]
 use crate::features;
 use crate::{
-    config::{Autoscale, AutoscaleSettings, Settings},
+    config::{Autoscale, AutoscaleSettings, Reschedule, Settings},
     fetch::Fetcher,
     service::{
         Service,
         autoscale::{
             machine::Rules,
-            nodes,
+            nodes, reschedule,
             webhook::{Hands, Webhook},
         },
         lead::Leads,
@@ -44,6 +44,9 @@ impl Loops {
         if settings.scaling.hpa {
             leads.push(scaling::start(&settings.scaling, service, holder)?);
         }
+        if let Some(settings) = rescheduling(of)? {
+            leads.push(reschedule::start(service, holder, settings));
+        }
         Ok(Self(leads))
     }
 
@@ -51,6 +54,30 @@ impl Loops {
     pub(super) async fn end(self) {
         join_all(self.0.into_iter().map(Leads::end)).await;
     }
+}
+
+/// The rescheduling loop; `None` where there is none.
+fn rescheduling(settings: &AutoscaleSettings) -> Result<Option<reschedule::Rescheduling>, Error> {
+    let wrong = wrong("--reschedule-policy");
+    let Some(file) = &settings.reschedule_policy else {
+        return match settings.reschedule {
+            Reschedule::Off => Ok(None),
+            Reschedule::Propose | Reschedule::Act => Err(wrong("--reschedule needs the file of a policy".to_owned())),
+        };
+    };
+    let policy = reschedule::read(file).map_err(|why| wrong(format!("{}: {why}", file.display())))?;
+    if settings.reschedule == Reschedule::Off {
+        return Ok(None);
+    }
+    if settings.reschedule_interval.is_zero() {
+        return Err(Error::Autoscale("--reschedule-interval: it must be longer than 0s".into()));
+    }
+    Ok(Some(reschedule::Rescheduling {
+        policy: policy.into(),
+        acts: settings.reschedule == Reschedule::Act,
+        clusters: settings.reschedule_clusters.iter().map(|name| name.as_str().into()).collect(),
+        interval: settings.reschedule_interval,
+    }))
 }
 
 /// Whoever makes and deletes machines for the loop over node groups.

@@ -18,6 +18,18 @@ pub enum Autoscale {
     Act,
 }
 
+/// Doing of the rescheduling loop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Reschedule {
+    /// There is no loop; `/reschedule` answers.
+    #[default]
+    Off,
+    /// The loop notes what it would move.
+    Propose,
+    /// The loop evicts pods.
+    Act,
+}
+
 /// The settings of autoscaling.
 #[derive(Clone, Debug, Args)]
 pub struct AutoscaleSettings {
@@ -37,6 +49,23 @@ pub struct AutoscaleSettings {
     /// Time for which no node is removed after a node group became larger
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
     pub autoscale_delay_after_add: Duration,
+
+    /// The rescheduling loop, which moves running pods to better places: off; propose, which notes in the record of decisions what it would move; or act,
+    /// which evicts the pods within their disruption budgets. Of several processes on a database one does it
+    #[arg(long, value_name = "WHAT", value_enum, default_value = "off")]
+    pub reschedule: Reschedule,
+
+    /// File with the DeschedulerPolicy (descheduler/v1alpha2) of the rescheduling loop, JSON or YAML
+    #[arg(long, value_name = "FILE")]
+    pub reschedule_policy: Option<PathBuf>,
+
+    /// Clusters that the rescheduling loop looks after, separated by commas
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "default")]
+    pub reschedule_clusters: Vec<String>,
+
+    /// Time between two turns of the rescheduling loop
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub reschedule_interval: Duration,
 
     /// URL that is told of changed target sizes and of nodes to delete; see docs/autoscale.md
     #[arg(long, value_name = "URL")]

@@ -181,6 +181,11 @@ async fn autoscale_down() {
 }
 
 #[tokio::test]
+async fn reschedule() {
+    runs("docs/reschedule.md", &[]).await;
+}
+
+#[tokio::test]
 async fn what_if() {
     runs("docs/what-if.md", &[]).await;
 }

@@ -2,5 +2,6 @@
 
 pub mod hpa;
 pub mod metrics;
+pub mod reschedule;
 pub mod scale_down;
 pub mod status;

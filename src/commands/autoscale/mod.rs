@@ -57,6 +57,12 @@ pub struct Reschedule {
     /// A DeschedulerPolicy (descheduler/v1alpha2) in JSON or YAML; - for standard input
     #[arg(long, value_name = "FILE", required_unless_present = "file", conflicts_with = "file")]
     policy: Option<PathBuf>,
+    /// Search for the fewest moves after which nothing is worse, in several rounds, instead of one cycle of the descheduler
+    #[arg(long, conflicts_with = "file")]
+    best: bool,
+    /// Move so many pods at most
+    #[arg(long, value_name = "N", conflicts_with = "file")]
+    max_moves: Option<u64>,
     /// What is common to all questions.
     #[command(flatten)]
     options: Options,
@@ -82,7 +88,9 @@ pub async fn run(command: &Command) -> Result<Said, String> {
 /// As for [`run`].
 pub async fn reschedule(command: &Reschedule) -> Result<Said, String> {
     let policy = command.policy.as_deref().map(document).transpose()?;
-    let body = policy.map(|policy| format!(r#"{{"policy":{policy}}}"#));
+    let until = if command.best { r#""best""# } else { r#""once""# };
+    let most = command.max_moves.map(|most| format!(r#","maxMoves":{most}"#)).unwrap_or_default();
+    let body = policy.map(|policy| format!(r#"{{"policy":{policy},"until":{until}{most}}}"#));
     ask(Method::POST, "/reschedule", &command.options, body, reschedule::table).await
 }
 

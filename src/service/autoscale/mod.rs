@@ -7,6 +7,7 @@ pub mod metrics;
 pub mod nodes;
 #[cfg(feature = "externalgrpc")]
 pub mod provider;
+pub mod reschedule;
 pub mod scale_down;
 pub mod status;
 pub mod webhook;

@@ -1,7 +1,13 @@
-//! `/reschedule`: the descheduler's policy, and which pods leave their nodes.
+//! `/reschedule`: the descheduler's policy, which pods leave their nodes, and what becomes better.
 
 mod args;
 mod evictor;
 mod policy;
+mod report;
+mod request;
 
-pub use policy::{DeschedulerPolicy, PluginConfig, PluginSet, Plugins, ProfileSpec};
+pub use self::{
+    policy::{DeschedulerPolicy, PluginConfig, PluginSet, Plugins, ProfileSpec},
+    report::{BalanceReport, KeptReport, MeasureReport, MoveReport, RescheduleReport, SparedReport, ViolationsReport},
+    request::{Asked, MOST_MOVES, MOST_ROUNDS, RescheduleRequest},
+};

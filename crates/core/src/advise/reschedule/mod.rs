@@ -2,13 +2,15 @@
 //!
 //! One cycle looks at the ready nodes that `nodeSelector` selects; with fewer than two of them it does nothing. First the strategies under
 //! `deschedule` of all profiles run, then those under `balance`, each in the order of the policy. Every strategy looks at the cluster as it was at the
-//! beginning: pods that were evicted still stand on their nodes until the cycle ends, but none is evicted twice. Where the descheduler takes nodes or
+//! beginning: pods that were evicted still stand on their nodes until the cycle ends. So one that is chosen twice is evicted twice, and counts
+//! twice for limits and budgets. Where the descheduler takes nodes or
 //! pods in the random order of a map, they are taken by name here.
 //!
 //! Source: `descheduler/pkg/descheduler/descheduler.go` (`runProfiles`), `descheduler/pkg/framework/profile/profile.go`.
 
 use std::{
     collections::{BTreeMap, HashSet},
+    rc::Rc,
     sync::Arc,
 };
 
@@ -17,20 +19,25 @@ use rustc_hash::FxHashMap;
 use self::{
     ledger::{Denied, Ledger},
     node_fit::Places,
+    nodes::{Nodes, ready},
 };
 use super::Advice;
 use crate::{
-    model::{ConditionStatus, Name, Node, Pod},
+    model::{Name, Pod},
     node_info::NodeInfo,
     snapshot::Snapshot,
     work,
 };
 
+mod best;
 pub mod evictor;
 pub mod high_node_utilization;
 mod ledger;
 pub mod low_node_utilization;
+mod measure;
+mod moves;
 mod node_fit;
+mod nodes;
 pub mod pod_life_time;
 pub mod policy;
 pub mod remove_duplicates;
@@ -43,10 +50,16 @@ pub mod remove_pods_violating_topology_spread_constraint;
 pub mod utilization;
 
 pub use self::{
+    best::{Bounds, Plan, best},
     evictor::Evictor,
     ledger::{Charging, Eviction, Limits, Refused},
+    measure::{Balance, Measure, Violations},
+    moves::{Fate, Move, Scheduling, carry_out},
     policy::{Namespaces, PodFilter, Policy, Profile, Strategy},
 };
+
+#[cfg(test)]
+mod tests;
 
 const fn strategy(name: &'static str, source: &'static str) -> Advice {
     Advice { name, kind: "EvictionStrategy", source }
@@ -76,7 +89,7 @@ pub static ALL: &[Advice] = &[
 /// What a cycle did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Pods that are to leave their nodes, in the order in which they were chosen.
+    /// Pods that are to leave their nodes, in the order in which they were chosen. One that was chosen twice is there twice.
     pub evicted: Vec<Eviction>,
     /// Pods that were chosen and that disruption budgets keep.
     pub refused: Vec<Refused>,
@@ -86,6 +99,16 @@ pub struct Outcome {
     pub spared: BTreeMap<(&'static str, &'static str), u64>,
     /// `true` if fewer than two nodes are ready and selected, so that nothing was done.
     pub has_too_few_nodes: bool,
+}
+
+impl Outcome {
+    /// The evictions, one for each pod, and the pods of the others.
+    pub fn once_each(&self) -> (Vec<Eviction>, Vec<Arc<Pod>>) {
+        let mut seen = HashSet::new();
+        let (first, again): (Vec<&Eviction>, Vec<&Eviction>) =
+            self.evicted.iter().partition(|one| seen.insert((&*one.pod.namespace, &*one.pod.name)));
+        (first.into_iter().cloned().collect(), again.into_iter().map(|one| one.pod.clone()).collect())
+    }
 }
 
 /// A policy that does not suit the cluster.
@@ -109,7 +132,7 @@ pub fn reschedule(snapshot: &Snapshot, policy: &Policy, now: i64) -> Result<Outc
         let unsuited = |why| Unsuited { profile: profile.name.clone(), why };
         thresholds.push(profile.evictor.priority.value(snapshot).map_err(unsuited)?);
     }
-    if cycle.nodes.len() < 2 {
+    if cycle.nodes.list.len() < 2 {
         return Ok(Outcome { has_too_few_nodes: true, ..Outcome::default() });
     }
     let mut places: Vec<Option<Places<'_>>> = policy.profiles.iter().map(|_| None).collect();
@@ -126,37 +149,25 @@ pub fn reschedule(snapshot: &Snapshot, policy: &Policy, now: i64) -> Result<Outc
     Ok(Outcome { evicted, refused, limited, spared, has_too_few_nodes: false })
 }
 
-/// `true` if the node does not report that it is not ready (`IsReady`).
-pub fn is_ready(node: &Node) -> bool {
-    node.condition("Ready").is_none_or(|status| status == ConditionStatus::True)
-}
-
 /// One cycle.
 #[derive(Debug)]
 pub struct Cycle<'s> {
     snapshot: &'s Snapshot,
     now: i64,
-    /// The nodes that strategies look at, in order of their names.
-    nodes: Vec<&'s Arc<NodeInfo>>,
-    /// Where each is in `nodes`.
-    places: FxHashMap<&'s str, usize>,
+    /// The nodes that strategies look at.
+    nodes: Rc<Nodes<'s>>,
     /// Pods that have ended, by their node.
     ended: Option<FxHashMap<&'s str, Vec<&'s Arc<Pod>>>>,
     /// How many pods each owner has, by its uid.
     replicas: Option<FxHashMap<&'s str, usize>>,
     ledger: Ledger<'s>,
-    /// Pods that are evicted already.
-    gone: HashSet<(&'s str, &'s str)>,
 }
 
 impl<'s> Cycle<'s> {
     fn new(snapshot: &'s Snapshot, policy: &Policy, now: i64) -> Self {
-        let selected = |info: &&Arc<NodeInfo>| is_ready(&info.node) && policy.node_selector.matches(info.labels());
-        let nodes: Vec<_> = snapshot.nodes().filter(selected).collect();
-        work::spend_on(snapshot.node_count());
-        let places = nodes.iter().enumerate().map(|(at, node)| (&**node.name(), at)).collect();
+        let nodes = Rc::new(Nodes::new(snapshot, &policy.node_selector));
         let ledger = Ledger::new(snapshot, policy.limits, policy.charging);
-        Self { snapshot, now, nodes, places, ended: None, replicas: None, ledger, gone: HashSet::new() }
+        Self { snapshot, now, nodes, ended: None, replicas: None, ledger }
     }
 
     /// How many pods the pod's owner has; `None` where it has not exactly one.
@@ -194,12 +205,12 @@ impl<'s> Turn<'_, 's> {
 
     /// The nodes, in order of their names.
     fn nodes(&self) -> Vec<&'s Arc<NodeInfo>> {
-        self.cycle.nodes.clone()
+        self.cycle.nodes.list.clone()
     }
 
-    /// The node that a pod is on, if the strategy looks at it.
-    fn node_of(&self, pod: &Pod) -> Option<&'s Arc<NodeInfo>> {
-        self.cycle.places.get(&*pod.node_name).map(|at| self.cycle.nodes[*at])
+    /// The nodes, by which pods can be looked up.
+    fn known_nodes(&self) -> Rc<Nodes<'s>> {
+        self.cycle.nodes.clone()
     }
 
     /// The pods of a node, those that have ended too, in order of namespace and name.
@@ -237,10 +248,7 @@ impl<'s> Turn<'_, 's> {
         let Evictor { node_fit, node_selector, namespace_labels, .. } = &self.profile.evictor;
         if *node_fit {
             let snapshot = self.cycle.snapshot;
-            let places = self.places.get_or_insert_with(|| {
-                let selected = |info: &&Arc<NodeInfo>| is_ready(&info.node) && node_selector.matches(info.labels());
-                Places::new(snapshot.nodes().filter(selected).collect())
-            });
+            let places = self.places.get_or_insert_with(|| Places::new(ready(snapshot, node_selector)));
             if !places.has_another(pod) {
                 self.note_spared("no other node has room for it (nodeFit)");
                 return false;
@@ -266,14 +274,7 @@ impl<'s> Turn<'_, 's> {
 
     /// Evicts a pod, as far as limits and budgets allow.
     fn evict(&mut self, pod: &'s Arc<Pod>, why: impl FnOnce() -> String) -> Result<(), Denied> {
-        if !self.cycle.gone.insert((&*pod.namespace, &*pod.name)) {
-            return Ok(());
-        }
-        let done = self.cycle.ledger.evict(pod, (&self.profile.name, self.strategy), why);
-        if done.is_err() {
-            self.cycle.gone.remove(&(&*pod.namespace, &*pod.name));
-        }
-        done
+        self.cycle.ledger.evict(pod, (&self.profile.name, self.strategy), why)
     }
 
     /// Evicts pods one after the other. Those of a node that has reached its limit are passed over.

@@ -11,12 +11,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{
-    PodFilter, Strategy, Turn,
-    ledger::Denied,
-    lowest_first,
-    node_fit::{matches, means},
-};
+use super::{PodFilter, Strategy, Turn, ledger::Denied, lowest_first, node_fit::matches, nodes::Nodes};
 use crate::{
     model::{Name, Pod, PodAffinityTerm},
     node_info::NodeInfo,
@@ -41,18 +36,29 @@ enum Domain<'s> {
 type Matching<'s> = FxHashMap<Domain<'s>, Vec<&'s Arc<Pod>>>;
 
 /// Pods in view of each other.
-struct Company<'s> {
+pub(super) struct Company<'n, 's> {
+    nodes: &'n Nodes<'s>,
     by_namespace: FxHashMap<&'s str, Vec<&'s Arc<Pod>>>,
     /// By term, and the namespace whose pods it means where it names none.
     found: FxHashMap<&'s str, Vec<(&'s PodAffinityTerm, Matching<'s>)>>,
     gone: FxHashSet<(&'s str, &'s str)>,
 }
 
-impl<'s> Company<'s> {
+impl<'n, 's> Company<'n, 's> {
+    /// The pods of the nodes, as far as they are looked at.
+    pub(super) fn new(nodes: &'n Nodes<'s>, has: impl Fn(&Pod) -> bool) -> Self {
+        let mut by_namespace: FxHashMap<&str, Vec<&Arc<Pod>>> = FxHashMap::default();
+        for pod in nodes.list.iter().flat_map(|node| &node.pods).filter(|pod| has(pod)) {
+            work::spend(1);
+            by_namespace.entry(&*pod.namespace).or_default().push(pod);
+        }
+        Self { nodes, by_namespace, found: FxHashMap::default(), gone: FxHashSet::default() }
+    }
+
     /// A pod that breaks a required anti-affinity of a pod on this node.
-    fn offender(&mut self, pod: &'s Pod, node: &'s NodeInfo, turn: &Turn<'_, 's>) -> Option<&'s Arc<Pod>> {
+    pub(super) fn offender(&mut self, pod: &'s Pod, node: &'s NodeInfo) -> Option<&'s Arc<Pod>> {
         for term in &pod.affinity.anti_required {
-            self.look(term, &pod.namespace, turn);
+            self.look(term, &pod.namespace);
             let known = self.found.get(&*pod.namespace)?;
             let (_, matching) = known.iter().find(|(known, _)| *known == term)?;
             let value = node.labels().get(&term.topology_key).map(|value| Domain::Value(value));
@@ -71,7 +77,7 @@ impl<'s> Company<'s> {
     }
 
     /// Finds the pods that a term of a pod of this namespace matches, once.
-    fn look(&mut self, term: &'s PodAffinityTerm, own: &'s Name, turn: &Turn<'_, 's>) {
+    fn look(&mut self, term: &'s PodAffinityTerm, own: &'s Name) {
         let known = self.found.entry(&**own).or_default();
         work::spend_on(known.len());
         if known.iter().any(|(known, _)| *known == term) {
@@ -83,8 +89,7 @@ impl<'s> Company<'s> {
         for namespace in named {
             for other in self.by_namespace.get(&**namespace).into_iter().flatten() {
                 work::spend(term.cost());
-                let Some(node) = turn.node_of(other).filter(|_| matches(term, own, other)) else { continue };
-                debug_assert!(means(term, own, &other.namespace));
+                let Some(node) = self.nodes.of(other).filter(|_| matches(term, own, other)) else { continue };
                 if let Some(value) = node.labels().get(&term.topology_key) {
                     matching.entry(Domain::Value(value)).or_default().push(other);
                 }
@@ -101,23 +106,22 @@ impl Strategy for RemovePodsViolatingInterPodAntiAffinity {
     }
 
     fn run(&self, turn: &mut Turn<'_, '_>) {
-        let nodes = turn.nodes();
-        let mut by_namespace: FxHashMap<&str, Vec<&Arc<Pod>>> = FxHashMap::default();
-        for pod in nodes.iter().flat_map(|node| &node.pods).filter(|pod| self.pods.has(pod)) {
-            work::spend(1);
-            by_namespace.entry(&*pod.namespace).or_default().push(pod);
-        }
-        let mut company = Company { by_namespace, found: FxHashMap::default(), gone: FxHashSet::default() };
-        for node in nodes {
+        let nodes = turn.known_nodes();
+        let mut company = Company::new(&nodes, |pod| self.pods.has(pod));
+        for node in &nodes.list {
             let has_terms = |pod: &&Arc<Pod>| !pod.affinity.anti_required.is_empty() && self.pods.has(pod);
             let mut pods: Vec<_> = node.pods.iter().filter(has_terms).collect();
             lowest_first(&mut pods);
             for pod in pods {
-                let Some(other) = company.offender(pod, node, turn) else { continue };
+                let Some(other) = company.offender(pod, node) else { continue };
                 if !turn.may_evict(pod) || !turn.may_go(pod) {
                     continue;
                 }
-                let why = || format!("{} breaks its anti-affinity", other.full_name());
+                // A caller may know the one namespace and not the other.
+                let why = || match other.namespace == pod.namespace {
+                    true => format!("pod {} breaks its anti-affinity", other.name),
+                    false => "a pod of another namespace breaks its anti-affinity".into(),
+                };
                 match turn.evict(pod, why) {
                     Ok(()) => drop(company.gone.insert((&*pod.namespace, &*pod.name))),
                     Err(Denied::ThisPod) => {}

@@ -13,9 +13,12 @@ use std::{
     sync::Arc,
 };
 
+use rustc_hash::FxHashMap;
+
 use super::{
     PodFilter, Strategy, Turn,
     node_fit::{Places, repels},
+    nodes::Nodes,
 };
 use crate::{
     model::{
@@ -39,7 +42,7 @@ pub struct RemovePodsViolatingTopologySpreadConstraint {
 
 /// A constraint, with what of its pod it depends on.
 #[derive(Debug, PartialEq)]
-struct Constraint<'s> {
+pub(super) struct Constraint<'s> {
     max_skew: i64,
     key: &'s Name,
     selector: Option<Selector>,
@@ -50,7 +53,7 @@ struct Constraint<'s> {
 }
 
 /// A domain with its pods: the last ones go first.
-struct Domain<'s> {
+pub(super) struct Domain<'s> {
     value: &'s str,
     pods: Vec<&'s Arc<Pod>>,
 }
@@ -87,11 +90,16 @@ impl<'s> Constraint<'s> {
             && self.tolerations.is_none_or(|known| first_untolerated(&node.node.taints, known, repels).is_none())
     }
 
+    /// By how many pods domains may differ.
+    pub(super) fn max_skew(&self) -> i64 {
+        self.max_skew
+    }
+
     /// All domains, the smallest first.
-    fn domains(&self, pods: &[&'s Arc<Pod>], nodes: &[&'s Arc<NodeInfo>], turn: &Turn<'_, 's>) -> Vec<Domain<'s>> {
+    pub(super) fn domains(&self, pods: &[&'s Arc<Pod>], nodes: &Nodes<'s>) -> Vec<Domain<'s>> {
         let mut domains: BTreeMap<&str, Vec<&Arc<Pod>>> = BTreeMap::new();
-        work::spend_on(nodes.len());
-        for node in nodes {
+        work::spend_on(nodes.list.len());
+        for node in &nodes.list {
             if let Some(value) = node.labels().get(self.key).filter(|_| self.includes(node)) {
                 domains.entry(value).or_default();
             }
@@ -100,7 +108,7 @@ impl<'s> Constraint<'s> {
             work::spend(1);
             let is_counted =
                 !pod.terminating && self.selector.as_ref().is_some_and(|selector| selector.matches(&pod.labels));
-            let value = || turn.node_of(pod).and_then(|node| node.labels().get(self.key));
+            let value = || nodes.of(pod).and_then(|node| node.labels().get(self.key));
             if let Some(value) = is_counted.then(value).flatten() {
                 domains.entry(value).or_default().push(pod);
             }
@@ -184,10 +192,40 @@ fn is_bound_to_nodes(pod: &Pod) -> bool {
     !pod.node_selector.is_empty() || pod.affinity.node_required.is_some() || !pod.affinity.node_preferred.is_empty()
 }
 
-/// `true` if no two domains differ by more than the constraint allows.
-fn is_balanced(domains: &[Domain<'_>], max_skew: i64) -> bool {
+/// By how many pods the largest domain exceeds the smallest.
+pub(super) fn skew(domains: &[Domain<'_>]) -> i64 {
     let count = |domain: Option<&Domain<'_>>| domain.map_or(0, |domain| domain.pods.len() as i64);
-    count(domains.last()) - count(domains.first()) <= max_skew
+    count(domains.last()) - count(domains.first())
+}
+
+/// The constraints of pods with one of these actions, each once.
+pub(super) fn constraints_of<'s>(pods: &[&'s Arc<Pod>], actions: &[WhenUnsatisfiable]) -> Vec<Constraint<'s>> {
+    let mut constraints: Vec<Constraint<'_>> = Vec::new();
+    let mut last: FxHashMap<&str, &Pod> = FxHashMap::default();
+    for pod in pods.iter().filter(|pod| !pod.topology_spread.is_empty()) {
+        work::spend(1);
+        let known = pod.controller.as_ref().and_then(|controller| last.insert(&controller.uid, pod));
+        if known.is_some_and(|known| has_same_constraints(known, pod)) {
+            continue;
+        }
+        let asked = pod.topology_spread.iter().filter(|c| actions.contains(&c.when_unsatisfiable));
+        for constraint in asked.map(|constraint| Constraint::new(constraint, pod)) {
+            work::spend_on(constraints.len());
+            if !constraints.contains(&constraint) {
+                constraints.push(constraint);
+            }
+        }
+    }
+    constraints
+}
+
+/// `true` if both pods have the same constraints for sure.
+fn has_same_constraints(one: &Pod, other: &Pod) -> bool {
+    one.topology_spread == other.topology_spread
+        && one.labels == other.labels
+        && one.node_selector == other.node_selector
+        && one.affinity.node_required == other.affinity.node_required
+        && one.tolerations == other.tolerations
 }
 
 impl Strategy for RemovePodsViolatingTopologySpreadConstraint {
@@ -196,29 +234,19 @@ impl Strategy for RemovePodsViolatingTopologySpreadConstraint {
     }
 
     fn run(&self, turn: &mut Turn<'_, '_>) {
-        let nodes = turn.nodes();
+        let nodes = turn.known_nodes();
         let mut by_namespace: BTreeMap<&str, Vec<&Arc<Pod>>> = BTreeMap::new();
-        for pod in nodes.iter().flat_map(|node| &node.pods) {
+        for pod in nodes.list.iter().flat_map(|node| &node.pods) {
             if self.pods.has(pod) && turn.may_evict(pod) {
                 by_namespace.entry(&*pod.namespace).or_default().push(pod);
             }
         }
         let mut chosen = Choice::default();
         for pods in by_namespace.values() {
-            let mut constraints: Vec<Constraint<'_>> = Vec::new();
-            for pod in pods {
-                let asked = pod.topology_spread.iter().filter(|c| self.actions.contains(&c.when_unsatisfiable));
-                for constraint in asked.map(|constraint| Constraint::new(constraint, pod)) {
-                    work::spend_on(constraints.len());
-                    if !constraints.contains(&constraint) {
-                        constraints.push(constraint);
-                    }
-                }
-            }
-            for constraint in constraints {
-                let domains = constraint.domains(pods, &nodes, turn);
-                if !is_balanced(&domains, constraint.max_skew) {
-                    constraint.balance(domains, &nodes, self.node_fit, &mut chosen);
+            for constraint in constraints_of(pods, &self.actions) {
+                let domains = constraint.domains(pods, &nodes);
+                if skew(&domains) > constraint.max_skew {
+                    constraint.balance(domains, &nodes.list, self.node_fit, &mut chosen);
                 }
             }
         }

@@ -52,6 +52,12 @@ fn used(node: &NodeInfo, name: &str) -> i64 {
     if name == resources::PODS { i64::try_from(node.pods.len()).unwrap_or(i64::MAX) } else { node.requested.get(name) }
 }
 
+/// The part of a resource that is requested, in percent; `None` if the node knows nothing about the resource.
+pub(super) fn percent(node: &NodeInfo, name: &str) -> Option<f64> {
+    let (used, offered) = (used(node, name), offered(&node.node, name)?);
+    Some(if offered > 0 { used as f64 / offered as f64 * 100.0 } else { 0.0 })
+}
+
 fn asked(pod: &Pod, name: &str) -> i64 {
     if name == resources::PODS { 1 } else { pod.requests.get(name) }
 }
@@ -59,11 +65,7 @@ fn asked(pod: &Pod, name: &str) -> i64 {
 impl<'s> Load<'s> {
     pub(super) fn new(node: &'s Arc<NodeInfo>, names: &[Name], thresholds: &Thresholds) -> Self {
         work::spend(1);
-        let percent = thresholds.keys().filter_map(|name| {
-            let (used, offered) = (used(node, name), offered(&node.node, name)?);
-            let percent = if offered > 0 { used as f64 / offered as f64 * 100.0 } else { 0.0 };
-            Some((name.clone(), percent))
-        });
+        let percent = thresholds.keys().filter_map(|name| Some((name.clone(), percent(node, name)?)));
         let usage = names.iter().map(|name| used(node, name)).collect();
         Self { node, usage, most: Vec::new(), percent: percent.collect() }
     }

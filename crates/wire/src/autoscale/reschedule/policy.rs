@@ -67,6 +67,7 @@ pub struct DeschedulerPolicy {
 /// Strategies that share an evictor.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schema(as = DeschedulerProfile)]
 pub struct ProfileSpec {
     /// Its name.
     pub name: String,
@@ -79,6 +80,7 @@ pub struct ProfileSpec {
 /// The arguments of a plugin.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schema(as = DeschedulerPluginConfig)]
 pub struct PluginConfig {
     /// The plugin.
     #[schema(example = "LowNodeUtilization")]
@@ -91,6 +93,7 @@ pub struct PluginConfig {
 /// The plugins that run, by the point at which they do.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(as = DeschedulerPlugins)]
 pub struct Plugins {
     /// Taken, and not read.
     pub presort: PluginSet,
@@ -109,6 +112,7 @@ pub struct Plugins {
 /// Plugins of one point.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(as = DeschedulerPluginSet)]
 pub struct PluginSet {
     /// Those that run.
     pub enabled: Vec<String>,
