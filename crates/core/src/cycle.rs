@@ -113,7 +113,7 @@ impl<'p: 's, 's> Cycle<'p, 's> {
 
     /// The reason that the sentence counts for a node which is not tried, since a demand names others; `None` for the other nodes
     /// (`pkg/scheduler/schedule_one.go`, `findNodesThatFitPod`).
-    fn untried(&self, node: &Name) -> Option<Reason> {
+    pub(super) fn untried(&self, node: &Name) -> Option<Reason> {
         let naming = self.demands.iter().find_map(|(predicate, demand)| match demand {
             Demand::OnlyNodes(names, _) => Some((predicate, names)),
             _ => None,

@@ -33,6 +33,8 @@ pub mod node_set;
 mod node_table;
 pub mod observe;
 pub mod overlay;
+pub mod overview;
+pub mod pending;
 pub mod plan;
 pub mod policy;
 pub mod predicates;

@@ -10,7 +10,7 @@
 
 use std::{borrow::Cow, cmp::Reverse, sync::Arc};
 
-use imbl::OrdMap;
+use imbl::{OrdMap, ordmap::DiffItem};
 
 use super::attachments::Attachments;
 use super::block::NodeRef;
@@ -197,6 +197,18 @@ impl Snapshot {
     /// How many pods there are.
     pub fn pod_count(&self) -> usize {
         self.pods.len()
+    }
+
+    /// The pods that differ from those of another snapshot, each as it is there and here. Parts in the same memory are passed over.
+    pub(super) fn pods_unlike<'a>(
+        &'a self,
+        other: &'a Self,
+    ) -> impl Iterator<Item = (Option<&'a Arc<Pod>>, Option<&'a Arc<Pod>>)> {
+        other.pods.diff(&self.pods).map(|difference| match difference {
+            DiffItem::Add(_, here) => (None, Some(here)),
+            DiffItem::Update { old: (_, there), new: (_, here) } => (Some(there), Some(here)),
+            DiffItem::Remove(_, there) => (Some(there), None),
+        })
     }
 
     /// A pod by namespace and name.

@@ -174,6 +174,7 @@ const ROLES: &[(&str, &[Line])] = &[
         &[
             ("create", "podberth.io", "explanations", ""),
             ("create", "podberth.io", "simulations", ""),
+            (READ, "podberth.io", "overviews,explanations/pending,explanations/fit", ""),
             ("get,list", "podberth.io", "policies,policies/revisions", ""),
         ],
     ),

@@ -394,12 +394,12 @@ impl<P: Borrow<Profile>> Batch<P> {
 }
 
 /// The sentence for a pod with scheduling gates.
-fn gated(pod: &Pod) -> String {
+pub(super) fn gated(pod: &Pod) -> String {
     format!("{GATED}: [{}]", pod.scheduling_gates.join(" "))
 }
 
 /// Pods that demand the same have the same key; others hardly ever.
-fn class_key(pod: &Pod) -> u64 {
+pub(super) fn class_key(pod: &Pod) -> u64 {
     use std::hash::Hash;
     let mut hasher = FxHasher::default();
     (&pod.namespace, &pod.labels, &pod.node_selector, &pod.priority, &pod.images).hash(&mut hasher);

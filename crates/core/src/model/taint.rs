@@ -2,6 +2,8 @@
 //!
 //! Source: `api/core/v1/toleration.go` (`ToleratesTaint`).
 
+use std::fmt;
+
 use super::Name;
 use crate::work;
 
@@ -38,6 +40,15 @@ pub struct Taint {
     pub effect: Effect,
     /// `timeAdded`, in nanoseconds since 1970; `None` if absent. Scheduling does not read it.
     pub added: Option<i64>,
+}
+
+impl fmt::Display for Taint {
+    /// `key=value:effect`, or `key:effect` without a value. Source: `api/core/v1/taint.go` (`ToString`).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, value, effect, added: _ } = self;
+        let equals = if value.is_empty() { "" } else { "=" };
+        write!(f, "{key}{equals}{value}:{}", effect.name())
+    }
 }
 
 /// The key of the taint for `spec.unschedulable`.
