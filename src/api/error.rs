@@ -249,6 +249,7 @@ impl Error {
                     reason: "ResourceVersionTooLarge".into(),
                     message: "Too large resource version".into(),
                     field: String::new(),
+                    ..StatusCause::default()
                 };
                 Some(StatusDetails {
                     causes: vec![cause],
@@ -262,6 +263,7 @@ impl Error {
                     reason: "NamespaceTerminating".into(),
                     message: format!("namespace {namespace} is being terminated"),
                     field: "metadata.namespace".into(),
+                    ..StatusCause::default()
                 };
                 Some(StatusDetails { causes: vec![cause], ..about(subject) })
             }
@@ -271,8 +273,12 @@ impl Error {
                 Some(StatusDetails { causes: listed(&causes), ..StatusDetails::default() })
             }
             Self::Disruption { cause, retry_after_seconds } => {
-                let cause =
-                    StatusCause { reason: "DisruptionBudget".into(), message: cause.clone(), field: String::new() };
+                let cause = StatusCause {
+                    reason: "DisruptionBudget".into(),
+                    message: cause.clone(),
+                    field: String::new(),
+                    ..StatusCause::default()
+                };
                 Some(StatusDetails {
                     causes: vec![cause],
                     retry_after_seconds: *retry_after_seconds,

@@ -138,6 +138,7 @@ impl Chosen {
                     reason: "FieldValueNotSupported".into(),
                     message: format!("Unsupported value: {:?}: {error}", error.wanted),
                     field: "spec.schedulerName".into(),
+                    ..StatusCause::default()
                 }],
             }),
         }

@@ -13,6 +13,7 @@ use crate::{
         decode::DecodeError,
         fault::{self, Cause},
         patch::PatchError,
+        policy::Places,
         status::StatusCause,
     },
 };
@@ -216,8 +217,22 @@ impl Error {
             reason: "FieldValueInvalid".into(),
             message: fault.message,
             field: fault.field,
+            ..StatusCause::default()
         };
         Self::Invalid { subject: Subject::new("", kind, name), causes: faults.0.into_iter().map(cause).collect() }
+    }
+
+    /// A policy that was sent as a text does not compile: the listed faults have their places in it.
+    pub fn invalid_policy_text(name: &str, text: &str, faults: Faults) -> Self {
+        let places = Places::of(text);
+        let mut error = Self::invalid_policy("Policy", name, faults);
+        if let Self::Invalid { causes, .. } = &mut error {
+            for cause in causes.iter_mut().take(FAULTS_LISTED + 1) {
+                let place = places.find(&cause.field);
+                (cause.line, cause.column) = (place.map(|place| place.line), place.map(|place| place.column));
+            }
+        }
+        error
     }
 }
 
@@ -321,6 +336,7 @@ mod tests {
             reason: "FieldValueRequired".into(),
             message: message.into(),
             field: field.into(),
+            ..StatusCause::default()
         };
         let invalid = |causes| Error::Invalid { subject: Subject::new("", "Pod", "web"), causes };
         assert_eq!(

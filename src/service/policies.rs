@@ -259,12 +259,14 @@ impl PolicyRecords {
     }
 
     async fn compile(&self, revision: Revision, reading: Reading) -> Result<Put> {
+        let name = self.name.clone();
         let (revision, compiled) = compute(move || {
             let compiled = revision.compile_as(reading);
+            let compiled = compiled.map_err(|faults| Error::invalid_policy_text(&name, &revision.text, faults));
             (revision, compiled)
         })
         .await?;
-        let (document, profiles) = compiled.map_err(|faults| Error::invalid_policy("Policy", &self.name, faults))?;
+        let (document, profiles) = compiled?;
         Ok(Put { revision, document, profile: profiles.first().clone(), stored_at: None })
     }
 

@@ -109,10 +109,18 @@ pub struct StatusCause {
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schema(required = false, example = "spec.containers[0].name")]
     pub field: String,
+    /// The line of the field in a text that was sent as one, from 1; absent where it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub line: Option<u32>,
+    /// The column in the line, from 1, in UTF-16 code units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub column: Option<u32>,
 }
 
 impl From<Cause> for StatusCause {
     fn from(cause: Cause) -> Self {
-        Self { reason: cause.reason, message: cause.message, field: cause.field }
+        Self { reason: cause.reason, message: cause.message, field: cause.field, ..Self::default() }
     }
 }

@@ -85,7 +85,7 @@ impl Target {
         for extender in &profile.extenders {
             if let Some(why) = self.state.extenders.refusal(extender) {
                 let why = format!("{} is not called by this server: {why}", extender.url_prefix);
-                state.warnings.push(Remark { field: "extenders".into(), message: why });
+                state.warnings.push(Remark::new("extenders", why));
             }
         }
         state

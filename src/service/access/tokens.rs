@@ -270,7 +270,12 @@ fn random() -> token::TokenDigest {
 fn faults(new: &NewToken, user: &str) -> Vec<StatusCause> {
     let mut causes = Vec::new();
     let mut invalid = |field: &str, message: String| {
-        causes.push(StatusCause { reason: "FieldValueInvalid".into(), message, field: field.into() });
+        causes.push(StatusCause {
+            reason: "FieldValueInvalid".into(),
+            message,
+            field: field.into(),
+            ..StatusCause::default()
+        });
     };
     if let Err(rule) = names::dns_subdomain(&new.name) {
         invalid("name", format!("Invalid value: {:?}: {rule}", new.name));

@@ -135,7 +135,12 @@ pub(super) fn read(
 
 /// The kind of an item; `None` where it is one that is not stored.
 fn kind_of(item: &yaml::Item) -> std::result::Result<Option<&'static StoredKind>, StatusCause> {
-    let cause = |reason: &str, message: String| StatusCause { reason: reason.into(), message, field: "kind".into() };
+    let cause = |reason: &str, message: String| StatusCause {
+        reason: reason.into(),
+        message,
+        field: "kind".into(),
+        ..StatusCause::default()
+    };
     if item.kind.is_empty() {
         return Err(cause("FieldValueRequired", "Required value: what kind of object it is".into()));
     }
@@ -153,7 +158,7 @@ fn kind_of(item: &yaml::Item) -> std::result::Result<Option<&'static StoredKind>
 
 fn undecodable(error: DecodeError) -> StatusCause {
     let DecodeError { field, message } = error.without_place();
-    StatusCause { reason: "FieldValueTypeInvalid".into(), message, field }
+    StatusCause { reason: "FieldValueTypeInvalid".into(), message, field, ..StatusCause::default() }
 }
 
 fn named(kind: &str, document: &Document, causes: Vec<StatusCause>) -> RefusedObject {

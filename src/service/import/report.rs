@@ -86,6 +86,7 @@ pub(super) fn refusal(refused: &[RefusedObject]) -> Error {
             } else {
                 format!("{} (of {called})", cause.message)
             },
+            ..StatusCause::default()
         })
     });
     let mut causes: Vec<StatusCause> = faults.collect();

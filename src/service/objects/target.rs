@@ -95,6 +95,7 @@ impl Target {
             reason: "FieldValueInvalid".into(),
             message: "Invalid value: 0: must be specified for an update".into(),
             field: "metadata.resourceVersion".into(),
+            ..StatusCause::default()
         };
         Error::Invalid { subject: self.subject(), causes: vec![cause] }
     }

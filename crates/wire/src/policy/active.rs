@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::Places;
 use podberth_core::policy::{Combination, Fault, Profile, Warning};
 
 /// A policy or profile as it decides: defaults filled in, names resolved, in order of evaluation.
@@ -68,17 +69,46 @@ pub struct Remark {
     pub field: String,
     /// The fault or the doubt.
     pub message: String,
+    /// The line of the field in the text, from 1; absent where it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub line: Option<u32>,
+    /// The column in the line, from 1, in UTF-16 code units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub column: Option<u32>,
+}
+
+impl Remark {
+    /// A remark about a field.
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into(), line: None, column: None }
+    }
+
+    /// The remarks with the places of their fields in a text.
+    #[must_use]
+    pub fn placed(remarks: Vec<Self>, text: &str) -> Vec<Self> {
+        if remarks.is_empty() {
+            return remarks;
+        }
+        let places = Places::of(text);
+        let placed = |remark: Self| {
+            let place = places.find(&remark.field);
+            Self { line: place.map(|place| place.line), column: place.map(|place| place.column), ..remark }
+        };
+        remarks.into_iter().map(placed).collect()
+    }
 }
 
 impl From<Fault> for Remark {
     fn from(Fault { field, message }: Fault) -> Self {
-        Self { field, message }
+        Self::new(field, message)
     }
 }
 
 impl From<Warning> for Remark {
     fn from(Warning { field, message }: Warning) -> Self {
-        Self { field, message }
+        Self::new(field, message)
     }
 }
 

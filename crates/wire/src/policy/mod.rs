@@ -10,6 +10,7 @@ mod extender;
 mod json;
 mod legacy;
 mod older_plugins;
+mod places;
 mod reader;
 mod render;
 mod repeated;
@@ -22,6 +23,7 @@ mod tree;
 pub use active::{ActivePredicate, ActivePriority, ActiveProfile, Remark};
 pub use argument::argument_default;
 pub use catalog::{PluginCatalog, PluginInfo};
+pub use places::{Place, Places};
 pub use render::{comments, extenders_policy, to_annotated_yaml, to_json, to_yaml};
 pub use reply::{PolicyList, PolicyRevisionList, PolicyState, PolicySummary, RollbackRequest};
 

@@ -52,7 +52,7 @@ impl PolicyState {
             revision: revision.revision,
             created_at: Some(revision.created_at.clone()),
             rollback_to: revision.rollback_to,
-            warnings: document.lint().into_iter().map(Remark::from).collect(),
+            warnings: Remark::placed(document.lint().into_iter().map(Remark::from).collect(), &revision.text),
             active: profile.into(),
             document: object(&revision.text),
             text: Some(revision.text.clone()),
