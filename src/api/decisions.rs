@@ -1,6 +1,10 @@
 //! `/decisions`: the record of decisions.
 
-use axum::{Json, extract::State, response::IntoResponse};
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
 use jiff::Timestamp;
 use serde::Deserialize;
 use utoipa::{
@@ -11,6 +15,7 @@ use utoipa::{
 use super::{
     cluster::ClusterName,
     context::written,
+    explained::{ViewQuery, reply},
     extract::{JsonBytes, Path, Query, parse_json},
     openapi::{DecisionErrors, ReadErrors, free_form},
     state::AppState,
@@ -23,6 +28,7 @@ use crate::{
         replay::{bundle as bundled, completed, explain as explained, replay as replayed},
     },
     wire::{
+        columns::ColumnExplanation,
         decision::{Decision, DecisionList, DecisionOutcome, ReplayReport, ReplayRequest},
         explanation::Explanation,
     },
@@ -128,17 +134,20 @@ pub async fn read(
 /// Every node by every predicate and priority, on the state on which the decision was made: its revision, and the pods that were placed before it in its
 /// batch. A 410 tells why that state is not there any more.
 #[utoipa::path(get, path = "/decisions/{id}/explain", operation_id = "explainDecision", tag = "decisions",
-    params(("id" = String, Path, description = "The decision's id", example = "0198e3f0-2b1c-7a41-8000-1b2c3d400000")),
-    responses((status = 200, description = "The whole decision.", body = Explanation), DecisionErrors))]
+    params(("id" = String, Path, description = "The decision's id", example = "0198e3f0-2b1c-7a41-8000-1b2c3d400000"), ViewQuery),
+    responses((status = 200, description = "The whole decision.",
+        content((Explanation = "application/json"), (ColumnExplanation = "application/vnd.podberth.columns+json"))), DecisionErrors))]
 pub async fn explain(
     State(state): State<AppState>,
     ClusterName(cluster): ClusterName,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<impl IntoResponse> {
+    Query(view): Query<ViewQuery>,
+) -> Result<Response> {
+    let is_columns = view.is_columns()?;
     let sight = Sight::of(&caller, &state, &cluster).await?;
     let explanation = Box::pin(explained(&state, &cluster, &id, sight)).await?;
-    written(explanation, true).await
+    reply(explanation, is_columns).await
 }
 
 /// The form of a bundle.

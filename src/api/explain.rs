@@ -8,7 +8,8 @@ use axum::{
 
 use super::{
     cluster::ClusterName,
-    context::{AtQuery, FreshnessQuery, PolicyQuery, written},
+    context::{AtQuery, FreshnessQuery, PolicyQuery},
+    explained::{ViewQuery, reply},
     extract::{JsonBytes, Query},
     openapi::{DecisionErrors, PastErrors},
     state::AppState,
@@ -23,7 +24,7 @@ use crate::{
         fields::examined,
         past,
     },
-    wire::{explanation::Explanation, table, validation::fields::Examined},
+    wire::{columns::ColumnExplanation, explanation::Explanation, table, validation::fields::Examined},
 };
 
 /// Explain which nodes can take a pod, and which is best
@@ -47,13 +48,17 @@ use crate::{
 ///
 /// With `revision` (or `at`) the decision is made over the cluster as it was then, under the policy of then: docs/time-travel.md.
 ///
+/// With `view=columns` the reply has the same by columns, for pages that show thousands of nodes: a text of verdicts for each predicate, a list of scores
+/// for each priority, and nodes with equal verdicts together.
+///
 /// With `Accept: text/plain` the reply is a table for people.
-#[utoipa::path(post, path = "/explain", operation_id = "explainPod", tag = "decisions", params(PolicyQuery, FreshnessQuery, AtQuery, FieldValidationQuery),
+#[utoipa::path(post, path = "/explain", operation_id = "explainPod", tag = "decisions", params(PolicyQuery, FreshnessQuery, AtQuery, FieldValidationQuery, ViewQuery),
     request_body(content = ExplainRequest, example = json!({
         "pod": {"metadata": {"name": "web"}, "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}]}},
         "cluster": {"nodes": [{"metadata": {"name": "node-a"}, "status": {"allocatable": {"cpu": "4", "pods": "110"}}}]}
     })),
-    responses((status = 200, description = "The decision, with everything that led to it.", body = Explanation),
+    responses((status = 200, description = "The decision, with everything that led to it.",
+        content((Explanation = "application/json"), (ColumnExplanation = "application/vnd.podberth.columns+json"))),
         DecisionErrors, PastErrors))]
 #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
 pub async fn explain(
@@ -65,9 +70,10 @@ pub async fn explain(
     Query(at): Query<AtQuery>,
     accepted: HeaderMap,
     Query(fields): Query<FieldValidationQuery>,
+    Query(view): Query<ViewQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    let mode = fields.parse("CreateOptions")?;
+    let (mode, is_columns) = (fields.parse("CreateOptions")?, view.is_columns()?);
     let at = at.with_body(&body).await?.resolve(&state, &cluster).await?;
     let context = past::take(&state, &cluster, fresh.fresh(), at).await?;
     let (headers, is_there, view, source) = (context.headers(), context.is_there(), context.view, context.source);
@@ -79,12 +85,12 @@ pub async fn explain(
     let (step, odd) = compute_long(false, first).await??;
     let mut explanation = step.finish(&state, &cluster).await?;
     explanation.source = source.filter(|_| explanation.snapshot_revision > 0);
-    if wants_text(&accepted) {
+    if !is_columns && wants_text(&accepted) {
         let warnings = odd.iter().map(|odd| format!("\nwarning: {odd}")).collect::<Vec<_>>().concat();
         let text = compute_long(true, move || table::render(&explanation, table::WIDTH)).await? + &warnings;
         return Ok(warn((headers, text).into_response(), &odd));
     }
-    Ok(warn((headers, written(explanation, true).await?).into_response(), &odd))
+    Ok(warn((headers, reply(explanation, is_columns).await?).into_response(), &odd))
 }
 
 /// `true` if the client prefers plain text to JSON, as people with curl do.

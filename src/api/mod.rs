@@ -46,9 +46,11 @@ pub mod document;
 pub mod error;
 pub mod evictions;
 pub mod explain;
+pub mod explained;
 pub mod extender;
 pub mod extender_config;
 pub mod extract;
+pub mod fit;
 pub mod forks;
 mod forms;
 mod guarded;
@@ -59,8 +61,10 @@ pub mod linger;
 pub mod middleware;
 pub mod observe;
 pub mod openapi;
+pub mod overview;
 pub mod pace;
 pub mod peer;
+pub mod pending;
 mod places;
 pub mod policy;
 pub mod preempt;
@@ -120,6 +124,9 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(health::metrics))
         .merge(bulk_routes())
         .routes(routes!(bind::bind))
+        .routes(routes!(overview::read))
+        .routes(routes!(pending::list))
+        .routes(routes!(fit::read))
         .routes(routes!(extender_config::read))
         .routes(routes!(reservations::list))
         .routes(routes!(reservations::replace, reservations::delete))

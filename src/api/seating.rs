@@ -47,6 +47,8 @@ impl Class {
             | "/autoscale/scale-down"
             | "/reschedule"
             | "/policy/diff"
+            | "/pending"
+            | "/nodes/{name}/fit"
             | "/replay"
             | "/decisions/{id}/explain"
             | "/decisions/{id}/bundle" => Self::Heavy,

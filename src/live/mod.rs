@@ -46,6 +46,7 @@ use crate::{
 pub mod access;
 mod draft;
 mod error;
+pub mod follow;
 pub mod fork;
 mod forked;
 #[cfg(test)]

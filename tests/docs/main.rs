@@ -186,6 +186,11 @@ async fn reschedule() {
 }
 
 #[tokio::test]
+async fn ui() {
+    runs("docs/ui.md", &[]).await;
+}
+
+#[tokio::test]
 async fn what_if() {
     runs("docs/what-if.md", &[]).await;
 }

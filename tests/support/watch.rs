@@ -20,7 +20,8 @@ impl Lines {
     pub(crate) async fn begin(server: &Server, path: &str) -> Self {
         let request = Request::get(path).body(Body::empty()).expect("a request");
         let reply = server.router.clone().oneshot(request).await.expect("the router never fails");
-        let is_json = reply.headers()["content-type"] == "application/json";
+        let media = &reply.headers()["content-type"];
+        let is_json = media == "application/json" || media == "application/x-ndjson";
         assert_eq!((reply.status().as_u16(), is_json), (200, true), "{path}");
         Self { body: reply.into_body().into_data_stream(), unread: Vec::new() }
     }

@@ -30,6 +30,9 @@ pub struct RequestInfo<'a> {
 const LEGACY: &str = "api";
 const GROUPS: &str = "apis";
 
+/// The resource of what a map of a cluster shows.
+const OVERVIEWS: &str = "overviews";
+
 /// Subresources of a namespace, which are no resources in it.
 const OF_NAMESPACES: [&str; 2] = ["finalize", "status"];
 
@@ -46,7 +49,10 @@ impl<'a> RequestInfo<'a> {
             let attributes = of_kubernetes(method, (group, version), rest, query);
             return Self { cluster, attributes: Attributes::Resource(attributes) };
         }
-        if let Some((attributes, is_of_all)) = own(method, cluster, &segments) {
+        if let Some((mut attributes, is_of_all)) = own(method, cluster, &segments) {
+            if attributes.resource == OVERVIEWS && attributes.verb == "list" && is_watch(query) {
+                attributes.verb = "watch".into();
+            }
             let cluster = if is_of_all { SYSTEM_CLUSTER } else { cluster };
             return Self { cluster, attributes: Attributes::Resource(attributes) };
         }
@@ -133,6 +139,9 @@ fn own<'a>(method: &Method, cluster: &str, segments: &[&'a str]) -> Option<(Reso
         [verb @ ("filter" | "prioritize" | "preempt" | "bind")] => of("extenders", none()).below(verb),
         ["explain"] | ["policy", "diff"] => of("explanations", none()),
         ["simulate"] => of("simulations", none()),
+        ["overview"] => of(OVERVIEWS, none()),
+        ["pending"] => of("explanations", none()).below("pending"),
+        ["nodes", name, "fit"] => of("explanations", decoded(name)).below("fit"),
         ["autoscale", part @ ("status" | "scale-up" | "scale-down" | "hpa" | "vpa")] => {
             of("autoscalings", none()).below(part)
         }
@@ -301,6 +310,10 @@ mod tests {
             ("POST", "/explain", "create podberth.io/explanations"),
             ("POST", "/policy/diff", "create podberth.io/explanations"),
             ("POST", "/simulate", "create podberth.io/simulations"),
+            ("GET", "/overview?group=zone", "list podberth.io/overviews"),
+            ("GET", "/overview?watch=1", "watch podberth.io/overviews"),
+            ("GET", "/pending?watch=1", "list podberth.io/explanations/pending"),
+            ("GET", "/nodes/n%61/fit?pod=a/b", "get podberth.io/explanations/fit na"),
             ("GET", "/autoscale/status", "list podberth.io/autoscalings/status"),
             ("POST", "/autoscale/scale-up", "create podberth.io/autoscalings/scale-up"),
             ("POST", "/reschedule", "create podberth.io/reschedulings"),
