@@ -46,6 +46,7 @@ impl Class {
             | "/simulate"
             | "/autoscale/scale-down"
             | "/reschedule"
+            | "/autoscale/scale-up"
             | "/policy/diff"
             | "/pending"
             | "/nodes/{name}/fit"

@@ -191,6 +191,11 @@ async fn ui() {
 }
 
 #[tokio::test]
+async fn autoscale_up() {
+    runs("docs/autoscale-up.md", &[]).await;
+}
+
+#[tokio::test]
 async fn what_if() {
     runs("docs/what-if.md", &[]).await;
 }

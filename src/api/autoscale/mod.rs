@@ -4,4 +4,5 @@ pub mod hpa;
 pub mod metrics;
 pub mod reschedule;
 pub mod scale_down;
+pub mod scale_up;
 pub mod status;

@@ -9,5 +9,6 @@ pub mod nodes;
 pub mod provider;
 pub mod reschedule;
 pub mod scale_down;
+pub mod scale_up;
 pub mod status;
 pub mod webhook;

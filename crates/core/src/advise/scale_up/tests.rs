@@ -103,3 +103,53 @@ fn new_pods_are_awaited_together() {
     let found = answer(vec![new.into(), old.into()], vec![group("a", "4", 9)], &Options::default());
     assert_eq!(increase(&found), [("a", 1)]);
 }
+
+/// 5,000 nodes with 30 pods each, and 5,000 pods of 100 applications that wait.
+fn large() -> (Snapshot, Vec<Group>) {
+    let mut objects: Vec<Object> = Vec::new();
+    for at in 0..5_000 {
+        let zone = ["a", "b", "c"][at % 3];
+        objects.push(node(&format!("n{at}")).cpu("8").memory("32Gi").zone(zone).into());
+        for number in 0..30 {
+            let name = format!("r{at}-{number}");
+            objects.push(pod(&name).cpu("260m").memory("1Gi").on(&format!("n{at}")).into());
+        }
+    }
+    for at in 0..5_000 {
+        let app = format!("app{}", at % 100);
+        let cores = format!("{}m", 500 + 100 * (at % 7));
+        let waiting = pod(&format!("w{at}")).cpu(&cores).memory("1Gi").label("app", &app);
+        objects.push(waiting.owned_by("apps/v1", "ReplicaSet", &app).into());
+    }
+    let groups = (0..20).map(|at| {
+        let cores = (4 + 4 * (at % 5)).to_string();
+        let template = node("template").cpu(&cores).memory("64Gi").zone(["a", "b", "c"][at % 3]).build();
+        let nodes = (0..250).map(|number| Name::from(format!("n{}", at * 250 + number))).collect();
+        let template = Some(Arc::new(template));
+        Group { id: format!("g{at}").into(), max: 1_000, target: 250, nodes, template, ..Group::default() }
+    });
+    (cluster(objects), groups.collect())
+}
+
+#[test]
+#[ignore = "measures; run with --release"]
+fn five_thousand_pods_over_twenty_groups_take_two_seconds() {
+    let (snapshot, groups) = large();
+    let groups = Groups::new(groups).unwrap();
+    let profiles = Configuration::default().compile_all().unwrap();
+    let began = std::time::Instant::now();
+    let found = scale_up(&snapshot, &profiles, &groups, &Options::default(), MINUTE);
+    println!("one loop: {:?}, {:?}", began.elapsed(), found.increase);
+    assert_eq!(found.options.len(), 20);
+    let began = std::time::Instant::now();
+    let found =
+        exact::exact(&snapshot, &profiles, &groups, &Options::default(), (exact::Goal::Placement, 200_000), MINUTE);
+    let exact = found.exact.unwrap();
+    println!(
+        "exact: {:?}, {} nodes, at least {}, {:?}",
+        began.elapsed(),
+        exact.nodes,
+        exact.lower_bound,
+        found.increase
+    );
+}
