@@ -29,7 +29,7 @@ pub(super) fn places(going: &[&Unneeded], picture: &Picture) -> Result<Vec<Remov
     for (at, node) in going.iter().enumerate() {
         let pods: Vec<Arc<Pod>> = node.to_move.iter().filter(|pod| picture.was_there(pod)).cloned().collect();
         picture.empty(&node.node.name);
-        let moves = match by_scheduler(&pods, going, &mut picture) {
+        let moves = match by_scheduler(&pods, &mut picture) {
             Some(moves) => moves,
             None => by_first_fit(&pods, &mut picture).map_err(|pod| (at, pod))?,
         };
@@ -40,7 +40,7 @@ pub(super) fn places(going: &[&Unneeded], picture: &Picture) -> Result<Vec<Remov
 }
 
 /// `None`, with nothing changed, if a pod finds no place so.
-fn by_scheduler(pods: &[Arc<Pod>], going: &[&Unneeded], picture: &mut Picture) -> Option<Vec<Move>> {
+fn by_scheduler(pods: &[Arc<Pod>], picture: &mut Picture) -> Option<Vec<Move>> {
     if pods.is_empty() {
         return Some(Vec::new());
     }
@@ -56,7 +56,7 @@ fn by_scheduler(pods: &[Arc<Pod>], going: &[&Unneeded], picture: &mut Picture) -
         };
         let batch::Placement::Placed(placed) = placing.place(&Arc::new(waiting)) else { return None };
         // A pod may tolerate every taint.
-        if going.iter().any(|node| node.node.name == placed.node) {
+        if picture.is_closed(&placed.node) {
             return None;
         }
         moves.push(Move { pod: pod.clone(), to: placed.node });

@@ -10,6 +10,7 @@
 //! Of 14 empty nodes and 3 with pods that may go, this round deletes 10 empty ones; the next one 4 empty ones and drains one.
 
 use super::{Input, Unneeded};
+use crate::work;
 
 /// Nodes of one group.
 struct Bucket {
@@ -32,6 +33,7 @@ pub(super) fn crop(may_go: &[usize], unneeded: &[Unneeded], input: &Input<'_>) -
     let ids: Vec<usize> = empty_whole.iter().chain(&drain_whole).map(|bucket| bucket.group).collect();
     let mut done = Vec::new();
     for group in ids {
+        work::spend_on(1 + done.len());
         if done.contains(&group) {
             continue;
         }
@@ -65,6 +67,7 @@ pub(super) fn crop(may_go: &[usize], unneeded: &[Unneeded], input: &Input<'_>) -
 fn buckets(nodes: &[usize], unneeded: &[Unneeded]) -> Vec<Bucket> {
     let mut buckets: Vec<Bucket> = Vec::new();
     for at in nodes {
+        work::spend_on(1 + buckets.len());
         let group = unneeded[*at].group;
         match buckets.iter_mut().find(|bucket| bucket.group == group) {
             Some(bucket) => bucket.nodes.push(*at),

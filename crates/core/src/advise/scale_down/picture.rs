@@ -146,6 +146,11 @@ impl Picture {
         }
     }
 
+    /// `true` if no pod goes to the node.
+    pub(super) fn is_closed(&self, node: &str) -> bool {
+        self.places.get(node).is_none_or(|at| !self.is_open[*at])
+    }
+
     /// Takes all pods off a node.
     pub(super) fn empty(&mut self, node: &str) {
         let Some(info) = self.snapshot.node(node).cloned() else { return };

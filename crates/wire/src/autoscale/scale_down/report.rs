@@ -1,6 +1,6 @@
 //! The reply of `POST /autoscale/scale-down`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -174,10 +174,11 @@ impl ScaleDownReport {
     pub fn new(answer: &Answer, revision: u64, policy: PolicyUsed, now: i64, name: &mut PodNames<'_>) -> Self {
         let times = |of: &BTreeMap<Name, i64>| of.iter().map(|(node, at)| (node.to_string(), time(*at))).collect();
         let nodes = answer.nodes.iter().map(|node| (node.name.to_string(), ScaleDownNode::new(node, name))).collect();
-        let group_of = |node: &Name| answer.nodes.iter().find(|told| told.name == *node)?.group.as_deref();
+        let groups: HashMap<&Name, &Name> =
+            answer.nodes.iter().filter_map(|node| Some((&node.name, node.group.as_ref()?))).collect();
         let plan = answer.removals.iter().map(|removal| ScaleDownRemoval {
             node: removal.node.to_string(),
-            node_group: group_of(&removal.node).map(Into::into),
+            node_group: groups.get(&removal.node).map(ToString::to_string),
             moves: moves(&removal.moves, name),
         });
         let plan = plan.collect();
