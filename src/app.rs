@@ -350,7 +350,7 @@ impl Server {
         let Self { listener, address, store, state, router, upkeep, lifecycle, mirrors, .. } = self;
         let Self { scheduler, autoscaling, recovery, tracing, certificates, .. } = self;
         let scheme = if certificates.is_some() { "https" } else { "http" };
-        info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on {scheme}://{address} (the API: {scheme}://{address}/docs)");
+        info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on {scheme}://{address} (the page: {scheme}://{address}/ui/, the API: {scheme}://{address}/docs)");
         if state.manner.authenticator.is_none() && !address.ip().to_canonical().is_loopback() {
             warn!(
                 %address,

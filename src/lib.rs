@@ -25,6 +25,7 @@
 //! | [`service`] | the operations, for all callers: filter, prioritize, preempt, explain, schedule, bind, reserve, evict, objects, import, policies | know HTTP, SQL |
 //! | `sync` | Kubernetes' transport: mirrors live clusters into the store, carries requests to their API servers | know HTTP handlers, SQL |
 //! | [`api`] | HTTP: one list of routes, a file per resource | know SQL |
+//! | [`ui`] | the files of the web page, built from `ui/` | call anything |
 //! | [`app`] | composition root: the only file that may import everything | |
 //! | [`commands`] | commands other than serving | know SQL |
 //! | [`config`] [`telemetry`] [`clock`] [`fetch`] [`origin`] `features` `hex` | leaves | |
@@ -109,6 +110,7 @@ pub mod service;
 #[cfg(feature = "sync")]
 pub mod sync;
 pub mod telemetry;
+pub mod ui;
 
 pub use podberth_core as core;
 pub use podberth_store as store;

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Paths whose slash at the end counts.
-const PAGES: [&str; 1] = ["docs/"];
+const PAGES: [&str; 2] = ["docs/", "ui/"];
 
 /// The cluster that a request is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,7 +178,10 @@ mod tests {
             let Ok(Some((cluster, uri))) = of(doubled) else { panic!("{doubled} is rewritten") };
             assert_eq!((&*cluster.0, uri.to_string().as_str()), ("default", "/filter?policy=a"));
         }
-        assert!(matches!(of("/docs/"), Ok(None)) && matches!(of("/"), Ok(None)), "their slash counts");
+        assert!(
+            matches!(of("/docs/"), Ok(None)) && matches!(of("/ui/"), Ok(None)) && matches!(of("/"), Ok(None)),
+            "their slash counts"
+        );
         for bad in ["/clusters//filter", "/clusters/Prod/filter", "/clusters/-a/filter", "/clusters/a%2Fb/filter"] {
             assert!(of(bad).is_err(), "{bad}");
         }

@@ -86,6 +86,7 @@ mod served;
 pub mod simulate;
 mod sourced;
 pub mod state;
+pub mod ui;
 mod validity;
 mod verbs;
 pub mod warning;
@@ -154,6 +155,9 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(docs::redirect))
         .routes(routes!(docs::index))
         .routes(routes!(docs::file))
+        .routes(routes!(ui::redirect))
+        .routes(routes!(ui::index))
+        .routes(routes!(ui::file))
 }
 
 /// The first segments of the paths that there are.

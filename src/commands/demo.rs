@@ -12,6 +12,8 @@ use tower::ServiceExt;
 use crate::wire::{explanation::Explanation, table};
 
 const CLUSTER: &str = include_str!("../../examples/cluster.yaml");
+/// What is shown by the web page alone.
+const MORE: &str = include_str!("../../examples/demo.yaml");
 const PODS: [(&str, &str); 2] = [
     ("shop/web-4", include_str!("../../examples/pods/web.yaml")),
     ("ml/train-2", include_str!("../../examples/pods/impossible.yaml")),
@@ -24,7 +26,7 @@ const PODS: [(&str, &str); 2] = [
 pub async fn introduce(router: &Router, url: &str) -> Result<String, String> {
     let pods = PODS.map(|(_, yaml)| yaml);
     post(router, "/import", "application/yaml", [CLUSTER, pods[0], pods[1]].join("\n---\n")).await?;
-    let mut text = format!("A small cluster is loaded, in memory, on {url} (Ctrl-C ends it).\n");
+    let mut text = format!("See it in a browser: {url}/ui/\nA small cluster is loaded, in memory (Ctrl-C ends it).\n");
     for (name, _) in PODS {
         let question = serde_json::json!({ "podName": name }).to_string();
         let reply = post(router, "/explain", "application/json", question).await?;
@@ -32,6 +34,7 @@ pub async fn introduce(router: &Router, url: &str) -> Result<String, String> {
         text.push('\n');
         text.push_str(&table::render(&explanation, super::explain::terminal_width()));
     }
+    post(router, "/import", "application/yaml", MORE.to_owned()).await?;
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
@@ -43,7 +46,7 @@ curl {url}/explain -d '{{"podName": "shop/web-4"}}'
 curl {url}/filter -d '{{"Pod": {{"metadata": {{"name": "mine"}}, "spec": {{"containers": [{{"name": "main"}}]}}}}, "NodeNames": ["worker-a1", "worker-c3", "gpu-a1"]}}'
 curl {url}/policy
 
-{url}/docs shows every call in a browser."#
+{url}/docs/ shows every call in a browser, {url}/ui/ the cluster."#
     );
     Ok(text)
 }

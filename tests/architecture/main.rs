@@ -52,6 +52,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ("src/config.rs", &["crate::wire", "crate::store", "crate::live", "crate::service", "crate::api", "crate::app"]),
     ("src/telemetry.rs", &["crate::core", "crate::wire", "crate::store", "crate::live", "crate::api", "crate::app"]),
     ("src/clock.rs", &["crate::"]),
+    ("src/ui/", &["crate::"]),
     ("src/features.rs", &["crate::"]),
 ];
 

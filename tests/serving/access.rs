@@ -82,7 +82,10 @@ async fn who_sends_no_token_sees_health_alone() {
     for path in ["/livez", "/readyz", "/healthz", "/version", "//version", "/clusters/prod/livez"] {
         assert_eq!(get(&server, "", path).await.code, 200, "{path}");
     }
-    for path in ["/", "/metrics", "/docs/", "/api", "/openapi.json", "/plugins", "/livez/ping", "/nowhere"] {
+    for path in ["/", "/ui/", "/clusters/prod/ui/"] {
+        assert_eq!(get(&server, "", path).await.code, 200, "{path}: the page asks for a token itself");
+    }
+    for path in ["/metrics", "/docs/", "/api", "/openapi.json", "/plugins", "/livez/ping", "/nowhere"] {
         let message = get(&server, "", path).await.fails(403, "Forbidden")["message"].clone();
         let told = format!("forbidden: User \"system:anonymous\" cannot get path {path:?}");
         assert_eq!(message, told, "a refusal does not tell if there is such a path");

@@ -8,11 +8,27 @@ use crate::{
 };
 
 #[tokio::test]
-async fn the_root_is_a_page_for_browsers_and_a_list_for_programs() {
+async fn the_root_leads_browsers_to_the_page_and_lists_the_paths_for_programs() {
     let server = Server::with(&[]).await;
-    let page = server.ask("GET", "/", ("accept", "text/html,application/xhtml+xml,*/*;q=0.8"), "").await;
-    assert!(page.code == 200 && page.text().contains("<a href=\"docs/\">"), "{}", page.text());
-    assert!(page.headers.contains_key("content-security-policy"));
+    let browser = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+    let sent = server.ask("GET", "/", browser, "").await;
+    assert_eq!((sent.code, sent.header("location")), (303, Some("ui/")));
+    for path in ["/ui/", "/clusters/prod/ui/"] {
+        let page = server.ask("GET", path, browser, "").await;
+        assert!(page.code == 200 && page.text().contains("<div id=\"app\">"), "{}", page.text());
+        let policy = page.header("content-security-policy").expect("a policy");
+        assert!(policy.contains("style-src 'self';") && !policy.contains("unsafe"), "{policy}");
+        let script = page
+            .text()
+            .split("\"./")
+            .find_map(|rest| rest.split('"').next().filter(|name| name.ends_with(".js")))
+            .expect("a script")
+            .to_owned();
+        let reply = server.ask("GET", &format!("{path}{script}"), ("accept-encoding", "gzip"), "").await;
+        assert_eq!((reply.code, reply.header("content-encoding")), (200, Some("gzip")), "{script}");
+        assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
+    }
+    assert_eq!(server.get("/ui/nothing.js").await.code, 404);
     let paths = server.get("/").await.json();
     for path in ["/filter", "/api/v1/nodes", "/policy"] {
         assert!(paths["paths"].as_array().is_some_and(|paths| paths.contains(&json!(path))), "{path}");
@@ -55,6 +71,7 @@ async fn a_trailing_slash_is_ignored() {
     assert_eq!(server.post("/filter/", &question).await.json()["NodeNames"], json!(["a"]));
     assert_eq!(server.get("/docs").await.code, 308, "a page is read relative to its slash");
     assert_eq!(server.get("/docs/").await.code, 200);
+    assert_eq!(server.get("/ui").await.code, 308);
 }
 
 #[tokio::test]

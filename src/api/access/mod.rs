@@ -310,6 +310,7 @@ mod tests {
         "/apis",
         "/openapi",
         "/docs",
+        "/ui",
         "/openapi.json",
         "/openapi-3.1.json",
     ];

@@ -199,6 +199,7 @@ const ROLES: &[(&str, &[Line])] = &[
         ],
     ),
     ("podberth:metrics", &[]),
+    ("podberth:page", &[]),
     ("podberth:auditor", &[("list", "podberth.io", "audits", "")]),
 ];
 
@@ -211,6 +212,8 @@ const PATHS: &[(&str, &str)] = &[
     ("system:public-info-viewer", "/livez,/readyz,/healthz,/version,/version/"),
     ("system:monitoring", "/metrics,/metrics/slis,/livez,/readyz,/healthz,/livez/*,/readyz/*,/healthz/*"),
     ("podberth:extender", "/extender/config"),
+    // The page asks for a token itself, and shows nothing without one. `/` leads there.
+    ("podberth:page", "/,/ui,/ui/*"),
     ("podberth:metrics", "/metrics,/livez,/readyz,/healthz,/livez/*,/readyz/*,/healthz/*"),
 ];
 
@@ -227,6 +230,7 @@ const BINDINGS: &[(&str, &[&str], &[&str])] = &[
     (SCHEDULER, &[SCHEDULER], &[]),
     ("system:volume-scheduler", &[SCHEDULER], &[]),
     ("podberth:extender", &[], &[EXTENDERS]),
+    ("podberth:page", &[], &[AUTHENTICATED, UNAUTHENTICATED]),
 ];
 
 /// Roles of `kube-system`, and the bindings to them with their user.
