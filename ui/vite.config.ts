@@ -39,6 +39,17 @@ export default defineConfig({
     assetsInlineLimit: 0,
     chunkSizeWarningLimit: 600,
     reportCompressedSize: false,
+    // Libraries are files of their own, whose names stay when the page changes.
+    rolldownOptions: {
+      output: {
+        codeSplitting: {
+          groups: [
+            { name: 'preact', test: /node_modules\/@?preact\// },
+            { name: 'editor', test: /node_modules\// },
+          ],
+        },
+      },
+    },
   },
   // npm run dev: the page from here, its calls from a server on port 8080.
   server: { port: 18201, proxy: { '^/(?!src|node_modules|@|index|[?]|$)': process.env['PODBERTH_URL'] ?? 'http://127.0.0.1:8080' } },

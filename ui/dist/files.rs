@@ -1,5 +1,6 @@
 // Written by ui/vite.config.ts.
 &[
+<<<<<<< HEAD
     File::new("access-KGdIF3_3.js", "text/javascript; charset=utf-8", "\"02484327fe70b1f9\"", include_bytes!("access-KGdIF3_3.js")),
     File::new("autoscale-D7IG4md1.js", "text/javascript; charset=utf-8", "\"9129ce1eae0554d4\"", include_bytes!("autoscale-D7IG4md1.js")),
     File::new("codemirror-Bgo-fHWm.js", "text/javascript; charset=utf-8", "\"bbef8d4db2bdcd37\"", include_bytes!("codemirror-Bgo-fHWm.js")),
@@ -17,4 +18,25 @@
     File::new("pending-BOqdXJGQ.css", "text/css; charset=utf-8", "\"401a50f177c4d0b0\"", include_bytes!("pending-BOqdXJGQ.css")),
     File::new("policy-3O7Gg13P.js", "text/javascript; charset=utf-8", "\"59597a98a4736d63\"", include_bytes!("policy-3O7Gg13P.js")),
     File::new("whatif-DWMFNo5o.js", "text/javascript; charset=utf-8", "\"544ad6e8c79c2635\"", include_bytes!("whatif-DWMFNo5o.js")),
+=======
+    File::new("access-e2I_huy8.js", "text/javascript; charset=utf-8", "\"611eacde9cb8e9f9\"", include_bytes!("access-e2I_huy8.js")),
+    File::new("codemirror-DCoXA2-q.js", "text/javascript; charset=utf-8", "\"10db760f060322fd\"", include_bytes!("codemirror-DCoXA2-q.js")),
+    File::new("decisions-fCN8FWXj.js", "text/javascript; charset=utf-8", "\"64d83eec752c19d6\"", include_bytes!("decisions-fCN8FWXj.js")),
+    File::new("editor-BIVyyrZB.js", "text/javascript; charset=utf-8", "\"f91643f98648fcba\"", include_bytes!("editor-BIVyyrZB.js")),
+    File::new("explain-C04MuNY9.css", "text/css; charset=utf-8", "\"d44f8cfe998a3554\"", include_bytes!("explain-C04MuNY9.css")),
+    File::new("explain-D_HzdRl5.js", "text/javascript; charset=utf-8", "\"0fec54a04e8cb38d\"", include_bytes!("explain-D_HzdRl5.js")),
+    File::new("explanation-BbF4NTCY.js", "text/javascript; charset=utf-8", "\"b8faebae32948511\"", include_bytes!("explanation-BbF4NTCY.js")),
+    File::new("grid-BqxxE_PM.js", "text/javascript; charset=utf-8", "\"46f1d203a2cb38c3\"", include_bytes!("grid-BqxxE_PM.js")),
+    File::new("icon-DiEKJrbj.svg", "image/svg+xml", "\"63349ae419b69e71\"", include_bytes!("icon-DiEKJrbj.svg")),
+    File::new("index-BBVeAQvD.css", "text/css; charset=utf-8", "\"86bc871ff06cb45c\"", include_bytes!("index-BBVeAQvD.css")),
+    File::new("index-DV0Bzwht.js", "text/javascript; charset=utf-8", "\"7e9235c144069e2e\"", include_bytes!("index-DV0Bzwht.js")),
+    File::new("index.html", "text/html; charset=utf-8", "\"486e0d3f52d0a2a5\"", include_bytes!("index.html")),
+    File::new("map-DSId7tMM.js", "text/javascript; charset=utf-8", "\"98c0805f7026f9fb\"", include_bytes!("map-DSId7tMM.js")),
+    File::new("pending-BOqdXJGQ.css", "text/css; charset=utf-8", "\"401a50f177c4d0b0\"", include_bytes!("pending-BOqdXJGQ.css")),
+    File::new("pending-BVPgIO3s.js", "text/javascript; charset=utf-8", "\"113dba1088ebd562\"", include_bytes!("pending-BVPgIO3s.js")),
+    File::new("policy-DcKKc28Y.js", "text/javascript; charset=utf-8", "\"3e9825b38a5c4630\"", include_bytes!("policy-DcKKc28Y.js")),
+    File::new("preact-DtJmO0b5.js", "text/javascript; charset=utf-8", "\"600d5efb9b5a867f\"", include_bytes!("preact-DtJmO0b5.js")),
+    File::new("steps-BJahCcTW.js", "text/javascript; charset=utf-8", "\"b6f4d3378a1d8d43\"", include_bytes!("steps-BJahCcTW.js")),
+    File::new("whatif-Dbq5T6Vy.js", "text/javascript; charset=utf-8", "\"f25131179f730221\"", include_bytes!("whatif-Dbq5T6Vy.js")),
+>>>>>>> 89d162eb (ui: libraries in files of their own; checked by CI)
 ]

@@ -117,6 +117,7 @@ export const texts = {
     noPods: 'None that you may see.',
     morePods: (n: string) => `The first ${n} are shown.`,
     fit: 'Why not here?',
+    whatIf: 'What if it were drained?',
     pod: 'Pod',
     podHint: 'namespace/name',
     ask: 'Ask',

@@ -3,6 +3,7 @@ import type { JSX } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { call, useCall } from '../api'
 import { amount, count, counted } from '../format'
+import { toLink } from '../models/steps'
 import type { Overview } from '../overview'
 import { link } from '../router'
 import { texts } from '../texts'
@@ -63,6 +64,9 @@ export function NodePanel({ view, at, close }: { view: Overview; at: number; clo
         <dt>{words.taints}</dt>
         <dd>{nodes.taints[at]?.length ? nodes.taints[at].map((taint) => <code key={taint}>{taint} </code>) : words.none}</dd>
       </dl>
+      <p>
+        <a href={link('what-if', [], { steps: toLink({ steps: [{ drain: name }] }) })}>{words.whatIf}</a>
+      </p>
       <FitForm node={name} />
       <h3>{words.pods}</h3>
       <Await of={pods}>{(table) => <Pods table={table} />}</Await>
