@@ -24,7 +24,7 @@ function table(): Plugin {
         const kind = KINDS[name.split('.').pop() ?? '']
         return `    File::new("${name}", "${kind}", "\\"${hash}\\"", include_bytes!("${name}")),\n`
       })
-      writeFileSync(join(dist, 'files.rs'), `// Written by ui/vite.config.ts.\n&[\n${rows.join('')}]\n`)
+      writeFileSync(join(dist, 'files.rs'), `// Written by ui/vite.config.ts.\nvec![\n${rows.join('')}]\n`)
     },
   }
 }

@@ -2,7 +2,10 @@
 //!
 //! Every file but `index.html` has a hash of its content in its name, so a browser keeps it for good and asks for `index.html` alone.
 
-use std::{io::Write, sync::OnceLock};
+use std::{
+    io::Write,
+    sync::{LazyLock, OnceLock},
+};
 
 use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -20,7 +23,8 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
 /// Files below this many bytes are sent as they are.
 const COMPRESSED_FROM: usize = 1024;
 
-static FILES: &[File] = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/ui/dist/files.rs"));
+static FILES: LazyLock<Vec<File>> =
+    LazyLock::new(|| include!(concat!(env!("CARGO_MANIFEST_DIR"), "/ui/dist/files.rs")));
 
 /// A built file.
 struct File {

@@ -1,5 +1,5 @@
 // Written by ui/vite.config.ts.
-&[
+vec![
     File::new("access-BP2OkEp_.js", "text/javascript; charset=utf-8", "\"cd98bbe10fc6708a\"", include_bytes!("access-BP2OkEp_.js")),
     File::new("autoscale-Dvy8bz3_.js", "text/javascript; charset=utf-8", "\"9ec257eaa8071269\"", include_bytes!("autoscale-Dvy8bz3_.js")),
     File::new("codemirror-DoN679c4.js", "text/javascript; charset=utf-8", "\"1b8ae73139922fa8\"", include_bytes!("codemirror-DoN679c4.js")),
