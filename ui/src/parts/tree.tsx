@@ -60,7 +60,7 @@ function Piece(props: { block: Block; x: number; isKept: boolean; onKeep: () => 
   return (
     <g
       role="button"
-      tabIndex={0}
+      tabindex={0}
       class={`block ${block.leads ? 'leads' : ''} ${props.isKept ? 'kept' : ''}`}
       aria-label={words}
       aria-pressed={props.isKept}
