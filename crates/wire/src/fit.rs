@@ -48,16 +48,16 @@ pub struct FitAmount {
     /// The resource.
     #[schema(example = "cpu")]
     pub name: String,
-    /// What the pod asks for.
+    /// Amount that the pod asks for.
     #[schema(example = 2000)]
     pub requested: i64,
-    /// What the node offers.
+    /// Amount that the node offers.
     #[schema(example = 8000)]
     pub allocatable: i64,
-    /// What its other pods hold.
+    /// Amount that its other pods hold.
     #[schema(example = 6500)]
     pub used: i64,
-    /// What is left; below 0 if its pods hold more than it offers.
+    /// Amount that is left; below 0 if its pods hold more than it offers.
     #[schema(example = 1500)]
     pub free: i64,
     /// How much is missing for the pod; 0 if there is enough.

@@ -42,12 +42,12 @@ pub struct OverviewNodes {
     pub name: Vec<String>,
     /// The place of each one's group in `groups`.
     pub group: Vec<usize>,
-    /// What may change about them.
+    /// Their changing facts.
     #[serde(flatten)]
     pub columns: OverviewColumns,
 }
 
-/// What may change about nodes, by columns.
+/// Changing facts of nodes, by columns.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct OverviewColumns {
     /// `true` if the node is ready, or does not report that it is not.

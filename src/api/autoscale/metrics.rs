@@ -70,7 +70,7 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for MetricItems<T> {
     }
 }
 
-/// What was kept.
+/// The values that were kept.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MetricsKept {

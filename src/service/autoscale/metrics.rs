@@ -76,7 +76,7 @@ pub async fn keep<T: Serialize>(
 ) -> Result<usize> {
     let causes = faults.into_causes();
     if !causes.is_empty() {
-        return Err(super::hpa::refused(&causes));
+        return Err(super::refused(&causes));
     }
     if items.len() > MOST_ITEMS {
         return Err(Error::BadRequest(format!("items: Too many: a message has at most {MOST_ITEMS} items")));

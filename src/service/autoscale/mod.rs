@@ -1,5 +1,8 @@
 //! Autoscaling: what `/autoscale/…` answers, and the loops that act on it.
 
+use super::error::Error;
+use crate::wire::fault::Cause;
+
 mod advised;
 pub mod hpa;
 pub mod machine;
@@ -12,3 +15,9 @@ pub mod scale_down;
 pub mod scale_up;
 pub mod status;
 pub mod webhook;
+
+/// The error of a request with these faults.
+fn refused(causes: &[Cause]) -> Error {
+    let one = |cause: &Cause| format!("{}: {}", cause.field, cause.message);
+    Error::BadRequest(causes.iter().map(one).collect::<Vec<_>>().join(", "))
+}

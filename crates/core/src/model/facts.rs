@@ -86,7 +86,7 @@ pub struct PodFacts {
     pub phase: Phase,
     /// `status.reason`; empty for none.
     pub reason: Name,
-    /// What happens when a container ends.
+    /// Treatment of containers that end.
     pub restart_policy: RestartPolicy,
     /// `metadata.deletionTimestamp`, in nanoseconds since 1970.
     pub deleted: Option<i64>,

@@ -1,4 +1,4 @@
-//! What a later snapshot shows otherwise. Parts that both have in the same memory are passed over.
+//! Differences of a later snapshot. Parts that both have in the same memory are passed over.
 
 use std::sync::Arc;
 

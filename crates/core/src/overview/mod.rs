@@ -61,7 +61,7 @@ pub struct Overview {
     pub labels: Vec<(Name, usize)>,
 }
 
-/// What may change about nodes, one entry for each.
+/// Changing facts of nodes, one entry for each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Columns {
     /// `true` if the node is ready, or does not report that it is not.

@@ -2,12 +2,15 @@
 
 mod args;
 mod evictor;
+mod plugin_config;
 mod policy;
 mod report;
 mod request;
+mod selectors;
 
 pub use self::{
-    policy::{DeschedulerPolicy, PluginConfig, PluginSet, Plugins, ProfileSpec},
+    plugin_config::PluginConfig,
+    policy::{DeschedulerPolicy, PluginSet, Plugins, ProfileSpec},
     report::{BalanceReport, KeptReport, MeasureReport, MoveReport, RescheduleReport, SparedReport, ViolationsReport},
     request::{Asked, MOST_MOVES, MOST_ROUNDS, RescheduleRequest},
 };

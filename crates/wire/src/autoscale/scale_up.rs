@@ -48,7 +48,7 @@ pub struct ScaleUpRequest {
     /// `cluster-autoscaler` (the default): one group wins, as one loop of cluster-autoscaler decides. `exact`: the smallest number of nodes, of
     /// any mixture of groups.
     pub engine: Engine,
-    /// What the exact engine searches for, and how long.
+    /// Aim of the exact engine, and its time.
     pub exact: ExactOptions,
     /// A `kind: Policy` (or a KubeSchedulerConfiguration v1) to decide under instead of the one in force. A cluster that comes with the request is decided
     /// under the default configuration of 1.34 where no policy is set.
@@ -79,7 +79,7 @@ pub struct Asked {
     pub groups: Option<Groups>,
     /// How to decide.
     pub options: Options,
-    /// What the exact engine searches for, and how many steps it may take.
+    /// Aim of the exact engine, and the steps that it may take.
     pub search: (Goal, u64),
     /// The time, in nanoseconds since 1970; `None` for the present.
     pub now: Option<i64>,

@@ -76,7 +76,7 @@ pub struct PodSpec {
     pub scheduling_gates: Vec<PodSchedulingGate>,
     /// Its claims to devices.
     pub resource_claims: Vec<PodResourceClaim>,
-    /// What happens when a container ends: `Always` (default), `OnFailure` or `Never`.
+    /// Treatment of containers that end: `Always` (default), `OnFailure` or `Never`.
     pub restart_policy: String,
     /// Seconds that it has to end by itself.
     #[schema(nullable = false)]
@@ -210,11 +210,11 @@ pub struct ContainerStatus {
     pub allocated_resources: BTreeMap<String, QuantityText>,
     /// How often it was started again.
     pub restart_count: i32,
-    /// What it does now.
+    /// Its state now.
     pub state: ContainerState,
 }
 
-/// What a container does: one of these.
+/// The state of a container: one of these.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContainerState {

@@ -19,22 +19,13 @@ use crate::{
         Service,
         access::Caller,
         compute::{compute, compute_long},
-        error::{Error, Result},
+        error::Result,
     },
-    wire::{
-        autoscale::hpa::{
-            Case, Given, Hpa, HpaAnswer, HpaList, HpaReport, HpaRequest, HpaStep, NamedReport, ScaleDocument,
-            SyncReport, play, selection,
-        },
-        fault::Cause,
+    wire::autoscale::hpa::{
+        Case, Given, Hpa, HpaAnswer, HpaList, HpaReport, HpaRequest, HpaStep, NamedReport, ScaleDocument, SyncReport,
+        play, selection,
     },
 };
-
-/// The error of a request with these faults.
-pub(super) fn refused(causes: &[Cause]) -> Error {
-    let one = |cause: &Cause| format!("{}: {}", cause.field, cause.message);
-    Error::BadRequest(causes.iter().map(one).collect::<Vec<_>>().join(", "))
-}
 
 /// The answer to a request. Of what it does not bring, the stored state is asked, as of a revision if there is one.
 ///
@@ -50,7 +41,7 @@ pub async fn answer(
 ) -> Result<HpaAnswer> {
     let is_about_all = request.hpa.is_none() && request.name.is_none();
     let (given, request) = compute(move || (Given::read(&request, now), request)).await?;
-    let mut given = given.map_err(|causes| refused(&causes))?;
+    let mut given = given.map_err(|causes| super::refused(&causes))?;
     let from = Stored { service, cluster, caller, at };
     if is_about_all {
         let namespace = request.namespace.clone().filter(|namespace| !namespace.is_empty());
@@ -80,7 +71,7 @@ pub async fn answer(
 }
 
 fn played(case: Case, steps: Option<&[HpaStep]>) -> Result<HpaReport> {
-    play(case, steps).map_err(|causes| refused(&causes))
+    play(case, steps).map_err(|causes| super::refused(&causes))
 }
 
 fn one(last: SyncReport) -> HpaAnswer {

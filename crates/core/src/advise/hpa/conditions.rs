@@ -3,11 +3,11 @@
 /// The type of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConditionKind {
-    /// Whether the target can be scaled now.
+    /// Possibility of scaling the target now.
     AbleToScale,
-    /// Whether the metrics give a number of replicas.
+    /// Metrics that give a number of replicas.
     ScalingActive,
-    /// Whether a limit cut the number.
+    /// A limit that cut the number.
     ScalingLimited,
 }
 

@@ -13,7 +13,7 @@
 
 use super::{
     calculate::Proposed,
-    reconcile::Context,
+    context::Context,
     resource::{by_use, container_request},
     spec::ResourceTarget,
 };

@@ -16,8 +16,8 @@
 
 use super::{
     calculate::{Proposed, by_share, by_value},
+    context::Context,
     object::NO_TARGET,
-    reconcile::Context,
     spec::{MetricId, ValueTarget},
 };
 use crate::work;

@@ -12,6 +12,7 @@
 mod calculate;
 mod conditions;
 mod container_resource;
+mod context;
 mod external;
 mod history;
 mod object;
@@ -25,8 +26,9 @@ mod stabilization;
 pub use self::{
     calculate::{Proposed, Values},
     conditions::{Condition, ConditionKind},
+    context::Limit,
     history::{Event, History, Recommendation},
-    reconcile::{Answer, Before, Limit, Observed, Proposal, Rival, Selection, advise, unreachable},
+    reconcile::{Answer, Before, Observed, Proposal, Rival, Selection, advise, unreachable},
     spec::{
         Autoscaler, Behavior, CustomValue, ExternalValue, Metric, MetricId, Metrics, ObjectRef, Options, Phase,
         PodState, PodUsage, Policy, PolicyKind, Readiness, Ready, ResourceTarget, Rules, Select, Target, ValueTarget,

@@ -15,7 +15,7 @@
 
 use super::{
     calculate::{Proposed, by_share, by_value},
-    reconcile::Context,
+    context::Context,
     spec::{CustomValue, MetricId, ObjectRef, ValueTarget},
 };
 use crate::work;

@@ -13,7 +13,7 @@
 
 use super::{
     calculate::{Groups, Proposed, Sample, Samples, by_average},
-    reconcile::Context,
+    context::Context,
     spec::MetricId,
 };
 use crate::work;

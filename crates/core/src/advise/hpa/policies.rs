@@ -19,8 +19,8 @@
 
 use super::{
     calculate::{seconds, whole},
+    context::Limit,
     history::{Event, History},
-    reconcile::Limit,
     spec::{Autoscaler, Behavior, PolicyKind, Rules, Select},
 };
 

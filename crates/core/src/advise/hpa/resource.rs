@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 
 use super::{
     calculate::{Groups, Proposed, Sample, Samples, by_average, by_utilization, clamped},
-    reconcile::Context,
+    context::Context,
     spec::{PodState, PodUsage, ResourceTarget},
 };
 use crate::{model::Name, work};

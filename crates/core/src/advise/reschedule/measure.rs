@@ -84,7 +84,7 @@ pub struct Measure {
     pub cost: Option<Quantity>,
 }
 
-/// What is to become smaller, and what must not become larger.
+/// Measures that are to become smaller, and those that must not become larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Score {
     waiting: usize,
@@ -108,7 +108,7 @@ fn wanted(snapshot: &Snapshot, policy: &Policy, now: i64) -> Result<u64, Unsuite
     Ok(reschedule(snapshot, &free, now)?.once_each().0.len() as u64)
 }
 
-/// What is compared of a cluster.
+/// Measures of a cluster that are compared.
 pub(super) fn score(snapshot: &Snapshot, policy: &Policy, now: i64) -> Result<Score, Unsuited> {
     let nodes = Nodes::new(snapshot, &policy.node_selector);
     Ok(Score {

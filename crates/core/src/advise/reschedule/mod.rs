@@ -86,7 +86,7 @@ pub static ALL: &[Advice] = &[
     ),
 ];
 
-/// What a cycle did.
+/// The result of a cycle.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Pods that are to leave their nodes, in the order in which they were chosen. One that was chosen twice is there twice.

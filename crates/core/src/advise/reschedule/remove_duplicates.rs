@@ -27,7 +27,7 @@ pub struct RemoveDuplicates {
     pub excluded_owners: BTreeSet<Name>,
 }
 
-/// What duplicates share: namespace, kind and name of the controller, images.
+/// The common part of duplicates: namespace, kind and name of the controller, images.
 type Owner<'s> = (&'s str, &'s str, &'s str, Vec<&'s str>);
 
 /// The pods of an owner.
@@ -38,7 +38,7 @@ struct Owned<'s> {
     duplicates: BTreeMap<&'s str, Vec<&'s Arc<Pod>>>,
 }
 
-/// What a pod shares with its duplicates; `None` if it has no owner.
+/// The part that a pod shares with its duplicates; `None` if it has no owner.
 fn owner(pod: &Pod) -> Option<Owner<'_>> {
     let controller = pod.controller.as_ref()?;
     let mut images: Vec<&str> = pod.images.iter().map(|image| &**image).collect();

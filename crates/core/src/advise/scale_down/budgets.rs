@@ -10,7 +10,7 @@ use crate::{
     work,
 };
 
-/// What budgets still allow, by namespace.
+/// Evictions that budgets still allow, by namespace.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Budgets(HashMap<Name, Vec<(Arc<PodDisruptionBudget>, i64)>>);
 

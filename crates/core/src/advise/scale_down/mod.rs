@@ -78,7 +78,7 @@ pub static ALL: &[Advice] = &[
     Advice { name: "Parallelism", kind: "ScaleDownRule", source: include_str!("parallelism.rs") },
 ];
 
-/// What a loop remembers of the one before it.
+/// Memory of the loop before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     /// Nodes that were unneeded, and since when (nanoseconds since 1970).
@@ -110,7 +110,7 @@ pub struct Input<'a> {
     pub now: i64,
 }
 
-/// What was found out about a node.
+/// Findings about a node.
 #[derive(Clone, Debug)]
 pub struct NodeAnswer {
     /// The node.
@@ -170,9 +170,9 @@ pub struct Answer {
     pub removable: Split,
     /// Of those, the ones that go in this round.
     pub delete: Split,
-    /// The same ones with the places of their pods.
+    /// These nodes with the places of their pods.
     pub removals: Vec<Removal>,
-    /// What the next loop is to remember.
+    /// Memory for the next loop.
     pub state: State,
 }
 

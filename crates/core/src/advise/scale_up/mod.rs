@@ -44,7 +44,7 @@ pub static ALL: &[Advice] = expanders::ALL;
 
 /// Nanoseconds within which all pods may be so new that more of them are awaited.
 const NEW: i64 = 2_000_000_000;
-/// The same for pods that ask for GPUs.
+/// This time for pods that ask for GPUs.
 const NEW_WITH_GPU: i64 = 30_000_000_000;
 /// The label of a node with its price.
 const COST_LABEL: &str = "autoscaling.podberth.io/cost";
@@ -112,7 +112,7 @@ impl Default for Options {
     }
 }
 
-/// What came of it.
+/// The outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Outcome {
     /// No pod needs another node.
@@ -141,7 +141,7 @@ impl Outcome {
     }
 }
 
-/// What a group would do.
+/// The option that a group is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupOption {
     /// The group.
@@ -172,11 +172,11 @@ pub struct Helpless {
 /// The answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer {
-    /// What came of it.
+    /// The outcome.
     pub outcome: Outcome,
     /// By how many nodes each group is to grow.
     pub increase: BTreeMap<Name, usize>,
-    /// What each group that helps would do.
+    /// The groups that help, as options.
     pub options: Vec<GroupOption>,
     /// The group that won.
     pub best: Option<Name>,
@@ -449,7 +449,7 @@ impl<'s, 'a> Search<'s, 'a> {
             .collect()
     }
 
-    /// What a group would do; `None` if it helps no pod.
+    /// The option that a group is; `None` if it helps no pod.
     fn option(&self, at: usize) -> Option<GroupOption> {
         let Considered { group, template, takes } = &self.considered[at];
         if takes.is_empty() {

@@ -17,7 +17,7 @@ use crate::advise::Advice;
 pub(super) const ADVICE: Advice =
     Advice { name: "MemoryPeak", kind: super::KIND, source: include_str!("memory_peak.rs") };
 
-/// What is remembered of one container between two samples. Times are in nanoseconds since 1970.
+/// Memory of one container between two samples. Times are in nanoseconds since 1970.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
     /// The time of its last CPU sample.

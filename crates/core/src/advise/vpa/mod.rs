@@ -126,7 +126,7 @@ pub struct Advised {
     pub discarded: u64,
     /// All usage that is known now, by container name, with the peaks of intervals that are not over.
     pub known: BTreeMap<Name, Aggregate>,
-    /// What is to be remembered of each container, in the order of the usage.
+    /// Memory of each container, in the order of the usage.
     pub windows: Vec<Window>,
 }
 

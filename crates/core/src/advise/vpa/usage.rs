@@ -59,7 +59,7 @@ pub struct ContainerUsage {
     pub series: Vec<Series>,
     /// Its kills for want of memory.
     pub ooms: Vec<Oom>,
-    /// What is remembered of it from before.
+    /// Memory of it from before.
     pub window: Window,
 }
 
@@ -68,7 +68,7 @@ pub struct ContainerUsage {
 pub(super) struct Collected {
     /// By container name: what was used together, in the order of the pods' labels.
     pub(super) by_container: BTreeMap<Name, Vec<Aggregate>>,
-    /// What is to be remembered of each container, in the order of the usage.
+    /// Memory of each container, in the order of the usage.
     pub(super) windows: Vec<Window>,
     /// Samples that were discarded.
     pub(super) discarded: u64,

@@ -3,6 +3,7 @@
 mod amounts;
 mod answer;
 mod convert;
+mod history;
 mod metrics;
 mod pods;
 mod reply;
@@ -11,14 +12,12 @@ mod spec;
 pub use self::{
     answer::{Case, Given, answer, options, play, selection},
     convert::Hpa,
+    history::{HistoryDocument, PastChange, PastRecommendation},
     metrics::{
         ContainerUsage, DescribedObject, ExternalMetricValue, MetricName, MetricValue, PodMetrics, custom_values,
         external_values, pod_usages,
     },
     pods::{HpaPod, pod_states},
-    reply::{
-        HistoryDocument, HpaAnswer, HpaList, HpaReport, MetricReport, NamedReport, PastChange, PastRecommendation,
-        SyncReport, status,
-    },
+    reply::{HpaAnswer, HpaList, HpaReport, MetricReport, NamedReport, SyncReport, status},
     spec::{ControllerOptions, HpaRequest, HpaStep, ScaleDocument, ScaleSpecPart, ScaleStatusPart},
 };

@@ -5,9 +5,9 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{
+    history::HistoryDocument,
     metrics::{ExternalMetricValue, MetricValue, PodMetrics},
     pods::HpaPod,
-    reply::HistoryDocument,
 };
 use crate::objects::{
     meta::{LabelSelector, ObjectMeta},

@@ -10,7 +10,7 @@ use std::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{evictor::selector, policy::PluginConfig};
+use super::{plugin_config::PluginConfig, selectors::selector};
 use crate::{
     fault::{Faults, Path},
     objects::meta::LabelSelector,

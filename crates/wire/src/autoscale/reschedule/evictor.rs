@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 
-use super::policy::labels;
+use super::selectors::{labels, selector};
 use crate::{
     fault::{Faults, Path},
     objects::meta::LabelSelector,
@@ -15,7 +15,7 @@ use podberth_core::{
         Evictor,
         evictor::{PriorityThreshold, SYSTEM_CRITICAL},
     },
-    model::{Name, Selector},
+    model::Name,
 };
 
 /// Protections that hold unless they are switched off.
@@ -78,11 +78,6 @@ struct ClaimsConfig {
 #[serde(default, deny_unknown_fields)]
 struct StorageClassName {
     name: String,
-}
-
-/// A label selector; absent selects everything.
-pub(super) fn selector(given: Option<&LabelSelector>, at: &Path<'_>, faults: &mut Faults) -> Selector {
-    given.and_then(|selector| selector.to_core(at, faults)).unwrap_or_default()
 }
 
 impl DefaultEvictorArgs {

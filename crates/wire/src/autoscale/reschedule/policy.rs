@@ -4,20 +4,13 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::{Value, value::RawValue};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{args, evictor::DefaultEvictorArgs};
-use crate::{
-    decode,
-    fault::{Cause, Faults, Path},
-    selector::parse_labels,
-};
-use podberth_core::{
-    advise::reschedule::{Charging, Evictor, Limits, Policy, Profile, Strategy, evictor},
-    model::Selector,
-};
+use super::{args, evictor::DefaultEvictorArgs, plugin_config::PluginConfig, selectors::labels};
+use crate::fault::{Cause, Faults, Path};
+use podberth_core::advise::reschedule::{Charging, Evictor, Limits, Policy, Profile, Strategy, evictor};
 
 /// The version that is read.
 const API_VERSION: &str = "descheduler/v1alpha2";
@@ -75,19 +68,6 @@ pub struct ProfileSpec {
     pub plugin_config: Vec<PluginConfig>,
     /// The plugins that run.
     pub plugins: Plugins,
-}
-
-/// The arguments of a plugin.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-#[schema(as = DeschedulerPluginConfig)]
-pub struct PluginConfig {
-    /// The plugin.
-    #[schema(example = "LowNodeUtilization")]
-    pub name: String,
-    /// Its arguments.
-    #[schema(nullable = false, value_type = Object)]
-    pub args: Option<Box<RawValue>>,
 }
 
 /// The plugins that run, by the point at which they do.
@@ -162,15 +142,6 @@ impl DeschedulerPolicy {
     }
 }
 
-/// A selector in text.
-pub(super) fn labels(text: Option<&str>, at: &Path<'_>, faults: &mut Faults) -> Selector {
-    let text = text.unwrap_or_default();
-    parse_labels(text).unwrap_or_else(|error| {
-        faults.invalid(at, text, error);
-        Selector::default()
-    })
-}
-
 impl ProfileSpec {
     fn to_core(&self, at: &Path<'_>, faults: &mut Faults) -> Profile {
         let mut evictor: Option<Evictor> = None;
@@ -220,21 +191,5 @@ impl ProfileSpec {
             }
         }
         Profile { name: self.name.as_str().into(), evictor: evictor.unwrap_or_default(), deschedule, balance }
-    }
-}
-
-impl PluginConfig {
-    /// The arguments. Absent ones are their defaults.
-    pub(super) fn read<T: DeserializeOwned + Default>(&self, at: &Path<'_>, faults: &mut Faults) -> Option<T> {
-        let Some(args) = self.args.as_deref().filter(|args| args.get() != "null") else { return Some(T::default()) };
-        match decode::from_slice(args.get().as_bytes()) {
-            Ok(args) => Some(args),
-            Err(error) => {
-                let error = error.without_place();
-                let dot = if error.field.is_empty() { "" } else { "." };
-                faults.forbidden(&at.child(&format!("{dot}{}", error.field)), &error.message);
-                None
-            }
-        }
     }
 }

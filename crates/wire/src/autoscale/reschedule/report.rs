@@ -56,7 +56,7 @@ pub struct MoveReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub to: Option<String>,
-    /// What becomes of it otherwise; of a pod that fits nowhere kube-scheduler's own sentence.
+    /// Its fate otherwise; of a pod that fits nowhere kube-scheduler's own sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub message: Option<String>,

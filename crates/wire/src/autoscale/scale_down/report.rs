@@ -33,7 +33,7 @@ pub struct ScaleDownReport {
     pub removable: ScaleDownSplit,
     /// Of those, the ones that go in this round.
     pub delete: ScaleDownDelete,
-    /// The same ones one by one: where the scheduler would place their pods.
+    /// These nodes one by one: where the scheduler would place their pods.
     pub plan: Vec<ScaleDownRemoval>,
     /// Unneeded nodes and since when, for the next round's request.
     pub unneeded_since: BTreeMap<String, String>,
@@ -41,7 +41,7 @@ pub struct ScaleDownReport {
     pub unremovable_until: BTreeMap<String, String>,
 }
 
-/// What was found out about a node.
+/// Findings about a node.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScaleDownNode {

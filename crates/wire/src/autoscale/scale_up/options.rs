@@ -135,7 +135,7 @@ pub struct ExactOptions {
     pub max_steps: Option<u64>,
 }
 
-/// What the exact engine searches for.
+/// Aim of the exact engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "the names say it")]

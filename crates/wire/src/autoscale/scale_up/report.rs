@@ -30,7 +30,7 @@ pub struct ScaleUpReport {
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best: Option<String>,
-    /// What each group that helps would do.
+    /// The groups that help, as options.
     pub options: Vec<OptionReport>,
     /// Pods that the new nodes help, as `namespace/name`.
     pub pods_triggered: Vec<String>,
@@ -114,7 +114,7 @@ fn counts(counts: &BTreeMap<Name, usize>) -> BTreeMap<String, usize> {
     counts.iter().map(|(group, count)| (group.to_string(), *count)).collect()
 }
 
-/// What one group would do.
+/// One group as an option.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OptionReport {

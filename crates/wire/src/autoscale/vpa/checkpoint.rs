@@ -96,7 +96,7 @@ pub struct HistogramCheckpoint {
     pub total_weight: f64,
 }
 
-/// What the status has no room for. Times are in nanoseconds since 1970.
+/// Memory that the status has no room for. Times are in nanoseconds since 1970.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Exact {

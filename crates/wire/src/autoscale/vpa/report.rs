@@ -40,7 +40,7 @@ pub struct VpaReport {
     pub checkpoints: Vec<VerticalPodAutoscalerCheckpoint>,
     /// `true` if status and checkpoints are stored.
     pub stored: bool,
-    /// What the recommended requests would do to the cluster.
+    /// Consequences of the recommended requests for the cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub effect: Option<EffectReport>,

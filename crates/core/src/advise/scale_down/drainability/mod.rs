@@ -1,4 +1,4 @@
-//! What becomes of a pod when its node goes: rules in a fixed order, the first that decides.
+//! The fate of a pod when its node goes: rules in a fixed order, the first that decides.
 //!
 //! Source: `cluster-autoscaler/simulator/drainability/rules/rules.go` (`Default`), `simulator/drain.go` (`GetPodsToMove`).
 
@@ -20,7 +20,7 @@ mod safe_to_evict;
 mod system;
 mod terminal;
 
-/// What rules look at besides the pod.
+/// Facts that rules look at besides the pod.
 pub(super) struct Drain<'a> {
     /// Where controllers are looked up; `None` where they count as there.
     pub(super) snapshot: Option<&'a Snapshot>,
@@ -135,7 +135,7 @@ pub struct BlockingPod {
 }
 
 impl Drain<'_> {
-    /// What becomes of the pods of a node.
+    /// The fate of the pods of a node.
     ///
     /// # Errors
     /// The first pod that keeps the node.

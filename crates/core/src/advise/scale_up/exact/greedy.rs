@@ -31,7 +31,7 @@ impl Plan {
     }
 }
 
-/// What a node is measured by.
+/// Measure of a node.
 #[derive(Clone, Copy)]
 pub(super) enum Measure {
     /// The number of pods that it holds.

@@ -35,7 +35,7 @@ const MOST_SCHEDULED: usize = 60;
 /// Pods times nodes up to which the scheduler is tried on further mixtures.
 const SCHEDULED_SIZE: usize = 2_000_000;
 
-/// What is searched for.
+/// Aim of the search.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Goal {
     /// The smallest number of nodes on which the pods fit, each where the plan puts it.

@@ -302,7 +302,7 @@ impl Far<'_, '_, '_> {
         holds
     }
 
-    /// What all nodes hold, in one order for all exchanges of equal nodes.
+    /// Pods of all nodes, in one order for all exchanges of equal nodes.
     fn key(&self, holds: &[Vec<u32>]) -> Vec<u32> {
         let mut sorted: Vec<(Option<usize>, usize, &Vec<u32>)> = self
             .nodes

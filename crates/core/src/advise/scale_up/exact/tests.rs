@@ -15,7 +15,7 @@ use crate::{
 
 const STEPS: u64 = 400_000;
 
-/// What pods ask of each other.
+/// Demands of pods on each other.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Rule {
     None,

@@ -41,7 +41,7 @@ pub enum PriorityError {
         priority: i64,
         /// The pattern.
         pattern: String,
-        /// What is wrong with it.
+        /// Its fault.
         why: String,
     },
     /// There are too many.
