@@ -108,6 +108,7 @@ fn bulk_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(autoscale::metrics::send_external))
         .routes(routes!(autoscale::reschedule::reschedule))
         .routes(routes!(autoscale::scale_up::scale_up))
+        .routes(routes!(autoscale::vpa::vpa))
         .routes(routes!(policy::diff::compare_policy))
         .routes(routes!(schedule::schedule))
         .routes(routes!(resources::import::import))

@@ -6,3 +6,4 @@ pub mod reschedule;
 pub mod scale_down;
 pub mod scale_up;
 pub mod status;
+pub mod vpa;

@@ -14,6 +14,7 @@ pub mod reschedule;
 pub mod scale_down;
 pub mod scale_up;
 pub mod status;
+pub mod vpa;
 pub mod webhook;
 
 /// The error of a request with these faults.

@@ -24,7 +24,7 @@ const VERSION: &str = "v3";
 /// The annotation with what the status has no room for.
 pub(super) const EXACT: &str = "autoscaling.podberth.io/exact-usage";
 /// Windows that are kept in the annotation. Open peaks of others are lost, as the vertical pod autoscaler loses all of them when it starts anew.
-const MOST_WINDOWS: usize = 1_000;
+const MOST_WINDOWS: usize = 500;
 
 /// The usage of one container name.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
