@@ -5,8 +5,9 @@ mod server;
 #[path = "support/watch.rs"]
 mod watch;
 
+use podberth::store::{self, Atomicity, Options};
 use serde_json::{Value, json};
-use server::Server;
+use server::{LATE, Server, Setup, seed};
 use watch::Lines;
 
 fn node(name: &str, cpu: &str, zone: &str) -> Value {
@@ -26,7 +27,10 @@ async fn shop() -> Server {
     let mut gpu = node("c", "8", "y");
     gpu["spec"] = json!({"unschedulable": true, "taints": [{"key": "gpu", "value": "yes", "effect": "NoSchedule"}]});
     gpu["status"]["conditions"] = json!([{"type": "Ready", "status": "False"}]);
-    Server::with(&[
+    let options = Options { history: Some(LATE), ..Options::default() };
+    let store = store::open("sqlite::memory:", &options).await.expect("an empty database opens");
+    store.migrate().await.expect("and migrates");
+    let objects = [
         ("nodes", node("a", "2", "x")),
         ("nodes", node("b", "4", "y")),
         ("nodes", gpu),
@@ -35,8 +39,9 @@ async fn shop() -> Server {
         ("pods", pod("waits", "6", "")),
         ("pods", pod("waits-too", "5", "")),
         ("pods", pod("fits", "1", "")),
-    ])
-    .await
+    ];
+    seed(&store, &objects, Atomicity::AllOrNothing).await;
+    Server::start(store, Setup::default())
 }
 
 #[tokio::test]
@@ -65,8 +70,10 @@ async fn an_overview_has_the_nodes_by_columns_and_sums_by_label() {
     let some = server.get("/overview?labelSelector=zone%3Dy").await.json();
     assert_eq!((&some["nodes"]["name"], &some["groups"][0]["name"]), (&json!(["b", "c"]), &json!("")));
     assert_eq!(some["nodes"]["matching"], Value::Null);
-    let past = server.get("/overview?revision=1").await.json();
-    assert_eq!((&past["revision"], &past["totals"]["nodes"]), (&json!(1), &json!(1)), "of a batch this is the first");
+
+    server.delete("/api/v1/nodes/b").await.is(200);
+    let (past, present) = (server.get("/overview?revision=8").await.json(), server.get("/overview").await.json());
+    assert_eq!((&past["totals"]["nodes"], &present["totals"]["nodes"]), (&json!(3), &json!(2)));
 }
 
 #[tokio::test]

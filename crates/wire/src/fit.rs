@@ -48,19 +48,19 @@ pub struct FitAmount {
     /// The resource.
     #[schema(example = "cpu")]
     pub name: String,
-    /// Amount that the pod asks for.
+    /// The amount that the pod asks for.
     #[schema(example = 2000)]
     pub requested: i64,
-    /// Amount that the node offers.
+    /// The amount that the node offers.
     #[schema(example = 8000)]
     pub allocatable: i64,
-    /// Amount that its other pods hold.
+    /// The amount that its other pods hold.
     #[schema(example = 6500)]
     pub used: i64,
-    /// Amount that is left; below 0 if its pods hold more than it offers.
+    /// The amount that is left; below 0 if its pods hold more than it offers.
     #[schema(example = 1500)]
     pub free: i64,
-    /// How much is missing for the pod; 0 if there is enough.
+    /// The amount that is missing for the pod; 0 if there is enough.
     #[schema(example = 500)]
     pub missing: i64,
 }

@@ -42,12 +42,12 @@ pub struct OverviewNodes {
     pub name: Vec<String>,
     /// The place of each one's group in `groups`.
     pub group: Vec<usize>,
-    /// Their changing facts.
+    /// The facts of them that change often.
     #[serde(flatten)]
     pub columns: OverviewColumns,
 }
 
-/// Changing facts of nodes, by columns.
+/// The facts of nodes that change often, by columns.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct OverviewColumns {
     /// `true` if the node is ready, or does not report that it is not.

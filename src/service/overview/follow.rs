@@ -49,7 +49,7 @@ struct Told {
     pending: usize,
 }
 
-/// What comes of a newer view.
+/// The outcome of a look at a view.
 struct Found {
     line: Option<Bytes>,
     told: Told,

@@ -1,4 +1,4 @@
-//! Differences of a later snapshot. Parts that both have in the same memory are passed over.
+//! The differences between the overviews of two snapshots. Parts that both have in the same memory are passed over.
 
 use std::sync::Arc;
 

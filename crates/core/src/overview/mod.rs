@@ -1,4 +1,4 @@
-//! The nodes of a cluster by columns, with sums by the values of a label: what a map of the cluster shows.
+//! The nodes of a cluster by columns, with sums by the values of a label, for maps of a cluster.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -61,7 +61,7 @@ pub struct Overview {
     pub labels: Vec<(Name, usize)>,
 }
 
-/// Changing facts of nodes, one entry for each.
+/// The facts of nodes that change often, one entry for each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Columns {
     /// `true` if the node is ready, or does not report that it is not.
