@@ -140,3 +140,6 @@ fn moves(view: &View, policy: &Policy, now: i64) -> Result<Vec<Move>> {
     let plan = best(&view.snapshot, &policy, &scheduling, bounds, now).map_err(super::unsuited)?;
     Ok(plan.rounds.into_iter().next().unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;
