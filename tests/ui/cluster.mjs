@@ -32,9 +32,22 @@ function pod(namespace, name, labels, requests, rest = {}) {
   }
 }
 
+/** A pod of the ReplicaSet that its label names. */
+function owned(pod) {
+  const { app } = pod.metadata.labels
+  pod.metadata.ownerReferences = [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: app, uid: `${pod.metadata.namespace}-${app}`, controller: true }]
+  return pod
+}
+
+function replicaSet(namespace, app) {
+  const spec = { replicas: 1, selector: { matchLabels: { app } }, template: { metadata: { labels: { app } }, spec: { containers: [{ name: 'main' }] } } }
+  return { apiVersion: 'apps/v1', kind: 'ReplicaSet', metadata: { namespace, name: app, uid: `${namespace}-${app}` }, spec }
+}
+
 /** Objects in parts of at most 2,000. */
 export function* cluster(nodes, pods) {
   let part = Array.from({ length: nodes }, (_, at) => node(at))
+  for (const namespace of ['shop', 'web']) for (const app of ['api', 'web']) part.push(replicaSet(namespace, app))
   const full = Math.ceil(nodes / ZONES)
   // Nodes of the third zone have little left; the others are filled unevenly.
   for (let at = 0; at < full; at++) {
@@ -45,7 +58,7 @@ export function* cluster(nodes, pods) {
   for (let at = 0; at < bound; at++) {
     const index = (at * 7919 + (at % 13) * (at % 7)) % nodes
     const nodeName = `node-${String(index % ZONES === 2 ? (index + 1) % nodes : index).padStart(5, '0')}`
-    part.push(pod(at % 3 ? 'shop' : 'web', `app-${at}`, { app: at % 5 ? 'api' : 'web' }, { cpu: '50m', memory: '128Mi' }, { nodeName }))
+    part.push(owned(pod(at % 3 ? 'shop' : 'web', `app-${at}`, { app: at % 5 ? 'api' : 'web' }, { cpu: '50m', memory: '128Mi' }, { nodeName })))
     if (part.length >= 2000) {
       yield part
       part = []
@@ -58,14 +71,17 @@ export function* cluster(nodes, pods) {
   yield part
 }
 
-/** Loads it into the server at a URL. */
+async function post(url, path, body) {
+  const reply = await fetch(new URL(path, url), { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+  if (!reply.ok) throw new Error(`${path}: ${reply.status} ${(await reply.text()).slice(0, 500)}`)
+}
+
+/** Loads it into the server at a URL, with two node groups and some decisions. */
 export async function load(url, nodes, pods) {
-  for (const items of cluster(nodes, pods)) {
-    const reply = await fetch(new URL('import', url), {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }),
-    })
-    if (!reply.ok) throw new Error(`import: ${reply.status} ${(await reply.text()).slice(0, 500)}`)
+  for (const items of cluster(nodes, pods)) await post(url, 'import', { apiVersion: 'v1', kind: 'List', items })
+  for (const [name, zone, cost] of [['general', 'z1', '0.34'], ['spare', 'z2', '0.29']]) {
+    await post(url, 'apis/autoscaling.podberth.io/v1/nodegroups', { metadata: { name }, spec: { minSize: 1, maxSize: 2000, cost, nodeSelector: { 'topology.kubernetes.io/zone': zone } } })
   }
+  const front = (at) => pod('shop', `front-${at}`, { app: 'front' }, { cpu: at === 5 ? '100' : '250m', memory: '256Mi' })
+  await post(url, 'schedule', { pods: Array.from({ length: 8 }, (_, at) => front(at)) })
 }

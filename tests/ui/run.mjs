@@ -103,7 +103,11 @@ await check('the root leads a browser to the page', () => assert.ok(first.page.u
 await first.close()
 
 /** A richer address of a page, where its own is empty at first. */
-const FULLER = { explain: 'explain/shop/checkout-1' }
+const FULLER = {
+  explain: 'explain/shop/checkout-1?node=node-00001',
+  'what-if': `what-if?steps=${encodeURIComponent('{"steps":[{"failZone":{"topologyKey":"topology.kubernetes.io/zone","value":"z1"}}]}')}`,
+  autoscale: 'autoscale?tab=down',
+}
 for (const scheme of ['light', 'dark']) {
   for (const id of pages) {
     await check(`${id} is clean in ${scheme}`, async () => {

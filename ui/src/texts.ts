@@ -232,7 +232,7 @@ export const texts = {
     compare: {
       title: (a: string, b: string) => `${a} and ${b}`,
       rule: 'Rule',
-      here: 'This node',
+      here: 'This',
       there: 'Other',
       points: 'Points',
       sum: 'Total',
@@ -293,6 +293,7 @@ export const texts = {
     revision: 'Revision',
     since: 'In force since',
     isInForce: 'in force',
+    acts: 'What to do',
     load: 'Load it into the editor',
     rollBack: 'Roll back',
     really: (revision: string) => `Put revision ${revision} in force`,

@@ -58,7 +58,7 @@ export default function Decisions(): JSX.Element {
   const field = (name: 'pod' | 'node' | 'since', hint: string) => (
     <label>
       {texts.decisions.fields[name]}{' '}
-      <input value={fields[name]} placeholder={hint} onInput={(event) => setFields({ ...fields, [name]: event.currentTarget.value })} {...(name === 'pod' && { 'data-filter': true })} />
+      <input size={name === 'since' ? 12 : 18} value={fields[name]} placeholder={hint} onInput={(event) => setFields({ ...fields, [name]: event.currentTarget.value })} {...(name === 'pod' && { 'data-filter': true })} />
     </label>
   )
   return (

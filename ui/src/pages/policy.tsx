@@ -53,7 +53,9 @@ interface Checked { text: string; state?: PolicyState; error?: ApiError }
 function Edit(props: { path: string; name: string; inForce: InForce; again: () => void }): JSX.Element {
   const { path, inForce } = props
   const original = useMemo(() => textOf(inForce.state), [inForce])
-  const [text, setText] = useState(original)
+  const [{ text, version }, setDraft] = useState({ text: original, version: 0 })
+  const typed = (text: string) => setDraft((was) => ({ ...was, text }))
+  const setText = (text: string) => setDraft((was) => ({ text, version: was.version + 1 }))
   const [base, setBase] = useState(original)
   const [checked, setChecked] = useState<Checked>()
   const [told, setTold] = useState<{ error?: ApiError; done?: string }>()
@@ -116,7 +118,7 @@ function Edit(props: { path: string; name: string; inForce: InForce; again: () =
           <div class={tab === 'edit' ? 'split' : ''}>
             <div>
               <Editor
-                label={texts.policy.text} text={text} onText={setText} marks={found} against={tab === 'changes' && isChanged ? original : undefined}
+                label={texts.policy.text} text={text} version={version} onText={typed} marks={found} against={tab === 'changes' && isChanged ? original : undefined}
                 choices={(list) => (plugins.data ? choices(plugins.data, list) : [])}
               />
               <div class="bar">

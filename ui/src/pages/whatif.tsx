@@ -1,6 +1,6 @@
 /** What if: steps on a copy of the cluster, and what the scheduler would do after each. */
 import type { JSX } from 'preact'
-import { useMemo, useState } from 'preact/hooks'
+import { useEffect, useMemo, useState } from 'preact/hooks'
 import { ApiError, call } from '../api'
 import { count } from '../format'
 import { fromLink, MOST_STEPS, outcome, type Plan, type Report, type Step, toLink } from '../models/steps'
@@ -27,6 +27,7 @@ export default function WhatIf(): JSX.Element {
     }
   }, [carried, long])
   const { plan, fault } = read
+  const isEmpty = plan.steps.length === 0 && !plan.howMany && !plan.nodesNeeded
   const change = (next: Plan) => {
     const text = toLink(next)
     setLong(text === undefined ? next : undefined)
@@ -42,6 +43,10 @@ export default function WhatIf(): JSX.Element {
       if (error instanceof ApiError) setState({ error })
     }
   }
+  // A link that somebody was sent shows what it is about.
+  useEffect(() => {
+    if (!isEmpty) void run()
+  }, [])
   const useText = (event: Event) => {
     event.preventDefault()
     try {
@@ -52,7 +57,6 @@ export default function WhatIf(): JSX.Element {
       setState({ error: new ApiError(-1, 'Page', (error as Error).message) })
     }
   }
-  const isEmpty = plan.steps.length === 0 && !plan.howMany && !plan.nodesNeeded
   return (
     <>
       <h1>{texts.whatif.title}</h1>

@@ -48,6 +48,9 @@ const theme = EditorView.theme({
   '.cm-tooltip, .cm-panels': { color: 'var(--text)', backgroundColor: 'var(--raised)', border: '1px solid var(--line)' },
   '.cm-tooltip-autocomplete > ul > li[aria-selected]': { color: 'HighlightText', backgroundColor: 'Highlight' },
   '.cm-completionInfo': { maxWidth: '28rem' },
+  // Marks of words are lines, so that coloured text keeps its contrast.
+  '& .cm-deletedText': { background: 'none !important', textDecoration: 'line-through' },
+  '& .cm-changedText, & .cm-insertedText': { background: 'none !important', textDecoration: 'underline' },
   '.cm-deletedChunk': { backgroundColor: 'color-mix(in srgb, var(--bad) 14%, transparent)' },
   '.cm-changedLine, .cm-insertedLine': { backgroundColor: 'color-mix(in srgb, var(--good) 14%, transparent)' },
 })
@@ -61,6 +64,20 @@ const colours = HighlightStyle.define([
 
 function language(text: string): Extension {
   return isJson(text) ? json() : yaml()
+}
+
+/**
+ * Replaces a selection by what is typed, in place of the browser: Chromium gives lines that it joins style attributes, which the
+ * content security policy of the page forbids.
+ */
+function replace(event: InputEvent, view: EditorView): boolean {
+  const { from, to, empty } = view.state.selection.main
+  const { data } = event
+  if (event.inputType !== 'insertText' || data === null || empty || view.composing || view.state.selection.ranges.length > 1) return false
+  event.preventDefault()
+  const insert = () => view.state.update(view.state.replaceSelection(data), { userEvent: 'input.type', scrollIntoView: true })
+  if (!view.state.facet(EditorView.inputHandler).some((handle) => handle(view, from, to, data, insert))) view.dispatch(insert())
+  return true
 }
 
 /** Puts an editor into an element, which is to have no shadow root yet or one of an editor before. */
@@ -83,6 +100,7 @@ export function mount(host: HTMLElement, editing: Editing): Handle {
       doc: editing.text,
       extensions: [
         lineNumbers(), lintGutter(), history(), drawSelection(), highlightActiveLine(), indentOnInput(), bracketMatching(), closeBrackets(),
+        EditorView.domEventHandlers({ beforeinput: replace }),
         EditorState.tabSize.of(2),
         EditorView.lineWrapping,
         EditorView.contentAttributes.of({ 'aria-label': editing.label }),

@@ -8,6 +8,8 @@ import type { Handle } from './codemirror'
 interface Props {
   label: string
   text: string
+  /** Counts the texts that come from elsewhere than this editor. */
+  version: number
   onText: (text: string) => void
   marks: readonly Mark[]
   /** A text that the differences from are shown. */
@@ -44,7 +46,8 @@ export function Editor(props: Props): JSX.Element {
       handle.current = undefined
     }
   }, [])
-  useEffect(() => handle.current?.set(props.text), [props.text])
+  // What is typed is in the editor already, and newer than what comes back: only texts from elsewhere are put in.
+  useEffect(() => handle.current?.set(props.text), [props.version])
   useEffect(() => handle.current?.mark(props.marks), [props.marks])
   useEffect(() => handle.current?.compare(props.against), [props.against])
   return (

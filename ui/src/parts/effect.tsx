@@ -2,7 +2,7 @@
 import type { JSX } from 'preact'
 import { useState } from 'preact/hooks'
 import { ApiError, call } from '../api'
-import { amount, count, percent, quantity } from '../format'
+import { amount, count, percent, units } from '../format'
 import { type Change, type Effect, effectBody, type Spread } from '../models/policy'
 import { link, param, setQuery } from '../router'
 import { texts } from '../texts'
@@ -119,7 +119,7 @@ function PackingTable({ packing }: { packing: NonNullable<Effect['packing']> }):
     const is = after.resources[resource]
     if (!is) continue
     rows.push([texts.effect.mean(resource), percent(was.mean), percent(is.mean)])
-    if (was.stranded !== undefined) rows.push([texts.effect.stranded(resource), amount(resource, quantity(was.stranded)), amount(resource, quantity(is.stranded))])
+    if (was.stranded !== undefined) rows.push([texts.effect.stranded(resource), amount(resource, units(resource, was.stranded)), amount(resource, units(resource, is.stranded))])
   }
   return <BeforeAfter title={texts.effect.packing} rows={rows} />
 }

@@ -1,5 +1,5 @@
 /** What there is to say about one node for a pod: reasons, amounts, and how far it is behind the winner or another node. */
-import type { JSX } from 'preact'
+import { Fragment, type JSX } from 'preact'
 import { call, useCall } from '../api'
 import { amount, count } from '../format'
 import { difference, labelOf, type Matrix, shortOf } from '../models/explanation'
@@ -70,7 +70,6 @@ export function NodeFacts(props: Props): JSX.Element {
 
 /** What a pod asks for and what a node has left. */
 function Amounts({ fit }: { fit: Fit }): JSX.Element {
-  const read = (name: string, n: number) => amount(name, name === 'cpu' ? n / 1000 : n)
   return (
     <table class="amounts">
       <caption class="unseen">{texts.explain.amounts.title}</caption>
@@ -87,14 +86,19 @@ function Amounts({ fit }: { fit: Fit }): JSX.Element {
         {fit.resources.map(({ name, requested, free, missing }) => (
           <tr key={name}>
             <th scope="row">{name}</th>
-            <td class="number">{read(name, requested)}</td>
-            <td class="number">{read(name, free)}</td>
-            <td class={`number ${missing > 0 ? 'bad' : ''}`}>{missing > 0 ? read(name, missing) : '–'}</td>
+            <td class="number">{amount(name, requested)}</td>
+            <td class="number">{amount(name, free)}</td>
+            <td class={`number ${missing > 0 ? 'bad' : ''}`}>{missing > 0 ? amount(name, missing) : '–'}</td>
           </tr>
         ))}
       </tbody>
     </table>
   )
+}
+
+/** A name that may be broken before its capital letters. */
+function Name({ of }: { of: string }): JSX.Element {
+  return <>{of.split(/(?<=[a-z])(?=[A-Z])/).map((part, index) => <Fragment key={index}>{index > 0 && <wbr />}{part}</Fragment>)}</>
 }
 
 /** Two nodes side by side: verdicts that differ, and the points of each priority. */
@@ -124,7 +128,7 @@ function Compare(props: Props & { at: number }): JSX.Element {
           <tbody>
             {verdicts.map(({ predicate, p }) => (
               <tr key={`v${p}`}>
-                <th scope="row">{labelOf(predicate)}</th>
+                <th scope="row"><Name of={labelOf(predicate)} /></th>
                 <td class="number"><VerdictMark verdict={matrix.verdict(p, at)} /></td>
                 <td class="number"><VerdictMark verdict={matrix.verdict(p, b)} /></td>
                 <td />
@@ -132,7 +136,7 @@ function Compare(props: Props & { at: number }): JSX.Element {
             ))}
             {telling.map(({ priority, a, b: theirs, points }, index) => (
               <tr key={index} class={points === 0 ? 'quiet' : ''}>
-                <th scope="row">{shortOf(priority.name)}{!matrix.isTree && priority.weight !== 1 && ` ×${count(priority.weight)}`}</th>
+                <th scope="row"><Name of={shortOf(priority.name)} />{!matrix.isTree && priority.weight !== 1 && ` ×${count(priority.weight)}`}</th>
                 <td class="number">{a}</td>
                 <td class="number">{theirs}</td>
                 <td class={`number ${points < 0 ? 'bad' : points > 0 ? 'good' : ''}`}>

@@ -1,6 +1,6 @@
 /** What the steps of a simulation did. */
 import type { JSX } from 'preact'
-import { amountOf, count, percent, quantity } from '../format'
+import { amountOf, count, percent, units } from '../format'
 import type { PodName } from '../models/explanation'
 import type { Placement, Report, StepReport, Stuck, Utilization } from '../models/steps'
 import { link } from '../router'
@@ -33,7 +33,7 @@ export function Utilizations({ report }: { report: Report }): JSX.Element {
                 const share = of[resource]
                 if (!share) return <td key={resource}>–</td>
                 return (
-                  <td key={resource} title={amountOf(resource, quantity(share.requested), quantity(share.allocatable))}>
+                  <td key={resource} title={amountOf(resource, units(resource, share.requested), units(resource, share.allocatable))}>
                     <span class="meter">
                       <span class="track" aria-hidden="true"><span class={share.ratio > 1 ? 'over' : ''} style={{ width: `${Math.min(100, 100 * share.ratio)}%` }} /></span>
                       {percent(share.ratio)}

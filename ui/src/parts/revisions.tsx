@@ -40,7 +40,7 @@ export function Revisions(props: { path: string; state: PolicyState; onText: (te
                   <tr>
                     <th scope="col" class="number">{texts.policy.revision}</th>
                     <th scope="col">{texts.policy.since}</th>
-                    <th scope="col" />
+                    <th scope="col">{texts.policy.acts}</th>
                   </tr>
                 </thead>
                 <tbody>
