@@ -14,6 +14,8 @@ pub const SAFE_LOCAL_VOLUMES: &str = "cluster-autoscaler.kubernetes.io/safe-to-e
 pub const EVICT: &str = "descheduler.alpha.kubernetes.io/evict";
 /// The annotation that asks the descheduler to spare a pod.
 pub const PREFER_NO_EVICTION: &str = "descheduler.alpha.kubernetes.io/prefer-no-eviction";
+/// The annotation of a pod that counts as one of a DaemonSet for the cluster autoscaler, whoever makes it.
+pub const DAEMON_SET_POD: &str = "cluster-autoscaler.kubernetes.io/daemonset-pod";
 /// The annotation of a mirror pod, which stands for one that a kubelet runs by itself.
 pub const MIRROR: &str = "kubernetes.io/config.mirror";
 /// The annotation with the source of a pod: `api`, or that of a static pod.
@@ -104,6 +106,8 @@ pub struct PodFacts {
     pub evict: bool,
     /// `true` if annotation [`PREFER_NO_EVICTION`] is there.
     pub prefers_no_eviction: bool,
+    /// `true` if annotation [`DAEMON_SET_POD`] is `true`.
+    pub daemon_set_pod: bool,
     /// `true` if annotation [`MIRROR`] is there.
     pub mirror: bool,
     /// `true` for a static pod: annotation [`SOURCE`] is there and not `api`.

@@ -28,8 +28,8 @@ pub use device::{
 };
 pub use disruption::{PodDisruptionBudget, PreemptionPolicy, PriorityClass};
 pub use facts::{
-    ContainerState, EVICT, LocalVolume, LocalVolumeKind, MIRROR, NodeFacts, PREFER_NO_EVICTION, Phase, PodFacts,
-    RestartPolicy, SAFE_LOCAL_VOLUMES, SAFE_TO_EVICT, SCALE_DOWN_DISABLED, SOURCE,
+    ContainerState, DAEMON_SET_POD, EVICT, LocalVolume, LocalVolumeKind, MIRROR, NodeFacts, PREFER_NO_EVICTION, Phase,
+    PodFacts, RestartPolicy, SAFE_LOCAL_VOLUMES, SAFE_TO_EVICT, SCALE_DOWN_DISABLED, SOURCE,
 };
 pub use labels::{Labels, Operator, Requirement, Selector};
 pub use node::{AvoidController, ConditionStatus, Image, Node, PREFER_AVOID_PODS};

@@ -153,6 +153,7 @@ fn pods_keep_their_node_by_the_first_rule_that_blocks() {
         (facts(own("p").owned_by("apps/v1", "ReplicaSet", "gone"), annotated("true")), Some("ControllerNotFound")),
         (own("p").owned_by("argoproj.io/v1", "Rollout", "web"), Some("NotReplicated")),
         (own("p").owned_by("apps/v1/x", "ReplicaSet", "gone"), None),
+        (facts(pod("p").on("a"), PodFacts { daemon_set_pod: true, ..PodFacts::default() }), None),
         (facts(own("p"), annotated("false")), Some("NotSafeToEvictAnnotation")),
         (facts(own("p"), local(None)), Some("LocalStorageRequested")),
         (facts(own("p"), local(Some("tmp"))), Some("LocalStorageRequested")),

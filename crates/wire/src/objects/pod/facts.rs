@@ -9,8 +9,8 @@ use crate::objects::{
     volume::Volume,
 };
 use podberth_core::model::{
-    self, ContainerState, EVICT, LocalVolume, LocalVolumeKind, MIRROR, PREFER_NO_EVICTION, Phase, PodFacts, Quantity,
-    RestartPolicy, SAFE_LOCAL_VOLUMES, SAFE_TO_EVICT, SOURCE, resources,
+    self, ContainerState, DAEMON_SET_POD, EVICT, LocalVolume, LocalVolumeKind, MIRROR, PREFER_NO_EVICTION, Phase,
+    PodFacts, Quantity, RestartPolicy, SAFE_LOCAL_VOLUMES, SAFE_TO_EVICT, SOURCE, resources,
 };
 
 impl Pod {
@@ -42,6 +42,7 @@ impl Pod {
             guaranteed: self.is_guaranteed(),
             evict: annotations.contains_key(EVICT),
             prefers_no_eviction: annotations.contains_key(PREFER_NO_EVICTION),
+            daemon_set_pod: annotations.get(DAEMON_SET_POD).is_some_and(|value| value == "true"),
             mirror: annotations.contains_key(MIRROR),
             static_pod: annotations.get(SOURCE).is_some_and(|source| source != "api"),
             local_volumes: spec.volumes.iter().filter_map(local).collect(),

@@ -1,5 +1,5 @@
 //! # Rule
-//! A pod of a DaemonSet goes with its node.
+//! A pod of a DaemonSet goes with its node, and so does one with the annotation `cluster-autoscaler.kubernetes.io/daemonset-pod: "true"`.
 //!
 //! # Source
 //! `cluster-autoscaler/simulator/drainability/rules/daemonset/rule.go`

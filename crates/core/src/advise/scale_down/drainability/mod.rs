@@ -160,9 +160,9 @@ impl Drain<'_> {
     }
 }
 
-/// `true` if a DaemonSet makes the pod.
+/// `true` if a DaemonSet makes the pod, or the pod says that it counts as one of a DaemonSet.
 pub(super) fn is_daemon_set_pod(pod: &Pod) -> bool {
-    pod.controller.as_ref().is_some_and(|controller| &*controller.kind == "DaemonSet")
+    pod.controller.as_ref().is_some_and(|controller| &*controller.kind == "DaemonSet") || pod.facts().daemon_set_pod
 }
 
 fn safe_to_evict(pod: &Pod) -> Option<&str> {
