@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use self::{
     greedy::{Measure, Plan, plan},
+    mixtures::mixtures,
     search::{Found, Steps, search},
     space::{Counts, Limits, Space},
 };
@@ -25,6 +26,7 @@ use crate::{
 };
 
 mod greedy;
+mod mixtures;
 mod search;
 mod space;
 
@@ -168,45 +170,6 @@ impl Space<'_, '_> {
         let each = self.pools.iter().zip(mixture).map(|(pool, count)| pool.cost.unwrap_or(0.0) * *count as f64);
         each.sum()
     }
-
-    /// Calls for every mixture of so many nodes that holds what is missing and keeps the limits.
-    fn mixtures(
-        &self,
-        nodes: usize,
-        need: &Counts,
-        steps: &mut Steps,
-        each: &mut dyn FnMut(&Counts, &mut Steps) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        let missing = self.missing(need);
-        let mut mixture = vec![0; self.pools.len()];
-        self.mixtures_from(0, nodes, &mut mixture, &mut |mixture| {
-            if !steps.take() {
-                return ControlFlow::Break(());
-            }
-            work::spend_on(self.pools.len());
-            if self.may_hold(&missing, mixture) { each(mixture, steps) } else { ControlFlow::Continue(()) }
-        })
-    }
-
-    fn mixtures_from(
-        &self,
-        pool: usize,
-        left: usize,
-        mixture: &mut Counts,
-        each: &mut dyn FnMut(&Counts) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        if pool == self.pools.len() {
-            return if left == 0 { each(mixture) } else { ControlFlow::Continue(()) };
-        }
-        let most = left.min(self.pools[pool].room);
-        let rest: usize = self.pools[pool + 1..].iter().map(|pool| pool.room).fold(0, usize::saturating_add);
-        for count in (left.saturating_sub(rest)..=most).rev() {
-            mixture[pool] = count;
-            self.mixtures_from(pool + 1, left - count, mixture, each)?;
-        }
-        mixture[pool] = 0;
-        ControlFlow::Continue(())
-    }
 }
 
 /// A plan, with what is known of it.
@@ -295,7 +258,7 @@ impl Solver<'_, '_, '_> {
         let mut best: Option<((usize, u64), Plan)> = None;
         let (mut is_sure, mut compared) = (true, 0);
         let compares = space.fork.snapshot.node_count().saturating_mul(need.iter().sum()) <= SCHEDULED_SIZE;
-        let ended = space.mixtures(nodes, need, &mut self.steps, &mut |mixture, steps| {
+        let ended = mixtures(space, nodes, need, &mut self.steps, &mut |mixture, steps| {
             match search(space, mixture, need, steps) {
                 Found::Nothing => {}
                 Found::Unknown => {
@@ -333,7 +296,7 @@ impl Solver<'_, '_, '_> {
         let pods: usize = solved.need.iter().sum();
         for nodes in solved.plan.nodes()..=space.limits.nodes.min(solved.plan.nodes().saturating_add(pods)) {
             let mut found = None;
-            let _ = space.mixtures(nodes, &solved.need, &mut steps, &mut |mixture, _| {
+            let _ = mixtures(space, nodes, &solved.need, &mut steps, &mut |mixture, _| {
                 tries += 1;
                 if unbound(space, mixture, &solved.need, seed).is_empty() {
                     found = Some(mixture.clone());

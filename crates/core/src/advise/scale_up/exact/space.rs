@@ -103,7 +103,9 @@ impl<'s, 'a> Space<'s, 'a> {
         options: &Options,
         mut limits: Limits,
     ) -> Self {
-        let pools: Vec<Pool<'s>> = considered.iter().map(|of| pool(&fork, of, options)).collect();
+        let mut pools: Vec<Pool<'s>> = considered.iter().map(|of| pool(&fork, of, options)).collect();
+        // The largest first: they are likelier to be among few.
+        pools.sort_by_key(|pool| std::cmp::Reverse((pool.free.milli_cpu, pool.free.memory)));
         limits.nodes = limits.nodes.min(pools.iter().map(|pool| pool.room).fold(0, usize::saturating_add));
         if options.max_nodes_per_scale_up > 0 {
             limits.nodes = limits.nodes.min(options.max_nodes_per_scale_up);
