@@ -77,6 +77,18 @@ async fn an_overview_has_the_nodes_by_columns_and_sums_by_label() {
 }
 
 #[tokio::test]
+async fn a_long_overview_is_compressed_for_clients_that_take_it_so() {
+    let nodes: Vec<_> = (0..300).map(|at| ("nodes", node(&format!("node-{at}"), "2", "x"))).collect();
+    let server = Server::with(&nodes).await;
+    let whole = server.get("/overview").await;
+    let reply = server.ask("GET", "/overview", ("accept-encoding", "gzip"), "").await;
+    assert_eq!((reply.header("content-encoding"), whole.header("content-encoding")), (Some("gzip"), None));
+    assert!(reply.body.len() * 5 < whole.body.len(), "{} of {}", reply.body.len(), whole.body.len());
+    let lines = server.ask("GET", "/overview?watch=1&timeoutSeconds=1", ("accept-encoding", "gzip"), "").await;
+    assert_eq!(lines.header("content-encoding"), None, "lines are sent as they come");
+}
+
+#[tokio::test]
 async fn faults_of_an_overview_name_the_field() {
     let server = shop().await;
     for (path, code, part) in [

@@ -20,6 +20,14 @@ pub fn of(router: Router, from_bytes: u64) -> Router {
     router.layer(compression).layer(map_request(for_readers))
 }
 
+/// Length from which replies that pages read are compressed.
+const OF_PAGES: u64 = 16 << 10;
+
+/// Compresses the longer replies of routes that pages read over and over, whatever the setting.
+pub fn of_pages() -> CompressionLayer<impl Predicate + Send + Sync> {
+    CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(Long(OF_PAGES))
+}
+
 /// Takes the wish for compression from requests that do more than read.
 async fn for_readers(mut request: Request) -> Request {
     if request.method() != Method::GET {

@@ -127,7 +127,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(health::metrics))
         .merge(bulk_routes())
         .routes(routes!(bind::bind))
-        .routes(routes!(overview::read))
+        .merge(OpenApiRouter::new().routes(routes!(overview::read)).layer(compression::of_pages()))
         .routes(routes!(pending::list))
         .routes(routes!(fit::read))
         .routes(routes!(extender_config::read))

@@ -128,6 +128,14 @@ async fn explanations_and_lists_number_the_pods_that_the_caller_may_not_list() {
         assert!(told.text().contains("\"waiting\""), "{}", told.text());
         everything("POST", "/schedule", waiting).await;
     }
+    let told = limited("GET", "/pending", "", Value::Null).await;
+    assert!(told.text().contains("\"name\":\"pod 1\"") && told.text().contains("\"waiting\""), "{}", told.text());
+    everything("GET", "/pending", Value::Null).await;
+    assert_eq!(limited("GET", "/pending?namespace=hidden", "", Value::Null).await.json()["pods"], 0);
+    assert_eq!(limited("GET", "/pending?namespace=open", "", Value::Null).await.json()["pods"], 1);
+    let overview = "/overview?podSelector=!label";
+    assert_eq!(limited("GET", overview, "", Value::Null).await.json()["nodes"]["matching"], json!([1, 1]));
+    assert_eq!(ask(&server, ROOT, "GET", overview, "", &Value::Null).await.json()["nodes"]["matching"], json!([2, 2]));
     let told = limited("GET", "/evictions", "", Value::Null).await.json();
     assert_eq!(
         (
@@ -162,6 +170,10 @@ async fn replies_do_not_tell_if_a_hidden_pod_exists() {
         }
         assert_eq!(told[0], told[1], "{path}");
     };
+    for name in ["zebra-full", "zebra-nothing"] {
+        let fit = format!("/nodes/full/fit?pod=hidden/{name}");
+        ask(&server, LIMITED, "GET", &fit, "", &Value::Null).await.fails(403, "Forbidden");
+    }
     let sent = |name: &str| {
         let mut pod = important();
         pod["metadata"] = json!({"name": name, "namespace": "hidden"});
