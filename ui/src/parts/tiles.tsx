@@ -43,11 +43,20 @@ interface Paints {
   fills: string[]
 }
 
+let mixed: { scheme: number; paints: Paints } | undefined
+
+/** The colours of the scheme in force; asking the style sheet for each frame would cost more than the frame. */
 function paints(): Paints {
+  const scheme = painted.peek()
+  if (mixed?.scheme !== scheme) mixed = { scheme, paints: mix() }
+  return mixed.paints
+}
+
+function mix(): Paints {
   const [low, high] = [rgb('--fill-low'), rgb('--fill-high')]
   const fills = Array.from({ length: 11 }, (_, step) => {
-    const mixed = low.map((from, at) => Math.round(from + (((high[at] ?? 0) - from) * step) / 10))
-    return `rgb(${mixed.join(' ')})`
+    const parts = low.map((from, at) => Math.round(from + (((high[at] ?? 0) - from) * step) / 10))
+    return `rgb(${parts.join(' ')})`
   })
   const of = (name: string) => colour(name)
   return { tile: of('--tile'), text: of('--text'), page: of('--page'), line: of('--quiet'), over: of('--over'), lit: of('--lit'), focus: of('--focus'), fills }
