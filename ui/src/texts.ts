@@ -113,7 +113,7 @@ export const texts = {
     taints: 'taints',
     none: 'none',
     labels: 'Labels',
-    pods: 'Pods here',
+    pods: (n: string) => `Pods here (${n})`,
     noPods: 'None that you may see.',
     morePods: (n: string) => `The first ${n} are shown.`,
     fit: 'Why not here?',

@@ -31,7 +31,7 @@ export const jobs = [
       await page.keyboard.press('Enter')
       await page.waitForSelector('aside.side')
       assert.equal(await page.textContent('aside.side h2'), looked.split(' · ')[0])
-      await page.waitForSelector('aside.side li')
+      await page.getByText(/^Pods here/).waitFor()
       await axe(page)
       await page.keyboard.press('Escape')
       await page.waitForSelector('aside.side', { state: 'detached' })

@@ -13,6 +13,8 @@ import { Await } from './states'
 const words = texts.node
 const TABLE = { accept: 'application/json;as=Table;g=meta.k8s.io;v=v1' }
 const PODS = 100
+/** Pods of a cluster above which those of a node are not asked for by themselves. */
+const DEAR = 20_000
 
 interface Table {
   metadata: { remainingItemCount?: number; continue?: string }
@@ -37,9 +39,6 @@ export function NodePanel({ view, at, close }: { view: Overview; at: number; clo
   useEffect(() => head.current?.focus(), [name])
   useEffect(() => () => (opener.current as HTMLElement | null)?.focus?.(), [])
   const object = useCall(name, (signal) => call<{ metadata: { labels?: Record<string, string> } }>(`api/v1/nodes/${encodeURIComponent(name)}`, { signal }))
-  const pods = useCall(`${name} ${nodes.pods[at] ?? 0}`, (signal) =>
-    call<Table>('api/v1/pods', { query: { fieldSelector: `spec.nodeName=${name}`, limit: PODS }, headers: TABLE, signal }),
-  )
   return (
     <aside class="side" aria-label={words.title(name)}>
       <button type="button" class="close" onClick={close}>
@@ -68,8 +67,7 @@ export function NodePanel({ view, at, close }: { view: Overview; at: number; clo
         <a href={link('what-if', [], { steps: toLink({ steps: [{ drain: name }] }) })}>{words.whatIf}</a>
       </p>
       <FitForm node={name} />
-      <h3>{words.pods}</h3>
-      <Await of={pods}>{(table) => <Pods table={table} />}</Await>
+      <Pods key={name} node={name} count={nodes.pods[at] ?? 0} isDear={view.totals.pods > DEAR} />
       <details>
         <summary>{words.labels}</summary>
         <Await of={object}>
@@ -88,7 +86,21 @@ export function NodePanel({ view, at, close }: { view: Overview; at: number; clo
   )
 }
 
-function Pods({ table }: { table: Table }): JSX.Element {
+/** Pods of a node. The server looks at all pods to find them: where there are many, only when they are asked for. */
+function Pods(props: { node: string; count: number; isDear: boolean }): JSX.Element {
+  const [isOpen, open] = useState(!props.isDear)
+  const pods = useCall(isOpen ? `${props.node} ${props.count}` : null, (signal) =>
+    call<Table>('api/v1/pods', { query: { fieldSelector: `spec.nodeName=${props.node}`, limit: PODS }, headers: TABLE, signal }),
+  )
+  return (
+    <details open={isOpen} onToggle={(event) => open(event.currentTarget.open)}>
+      <summary>{words.pods(count(props.count))}</summary>
+      <Await of={pods}>{(table) => <PodList table={table} />}</Await>
+    </details>
+  )
+}
+
+function PodList({ table }: { table: Table }): JSX.Element {
   if (table.rows.length === 0) return <p>{words.noPods}</p>
   return (
     <>
