@@ -55,10 +55,17 @@ export function* cluster(nodes, pods) {
     if (at * ZONES + 2 < nodes) part.push(pod('batch', `fill-${at}`, { app: 'fill' }, { cpu: '6500m', memory: '20Gi' }, { nodeName }))
   }
   const bound = Math.max(0, pods - full)
+  // Half of what the nodes offer, by pods of several sizes.
+  const cpu = Math.max(20, (4000 * nodes) / Math.max(bound, 1))
   for (let at = 0; at < bound; at++) {
+    const size = 0.4 + (at % 11) / 10
     const index = (at * 7919 + (at % 13) * (at % 7)) % nodes
     const nodeName = `node-${String(index % ZONES === 2 ? (index + 1) % nodes : index).padStart(5, '0')}`
+<<<<<<< ours
     part.push(owned(pod(at % 3 ? 'shop' : 'web', `app-${at}`, { app: at % 5 ? 'api' : 'web' }, { cpu: '50m', memory: '128Mi' }, { nodeName })))
+=======
+    part.push(pod(at % 3 ? 'shop' : 'web', `app-${at}`, { app: at % 5 ? 'api' : 'web' }, { cpu: `${Math.round(cpu * size)}m`, memory: `${Math.round(cpu * size * 3)}Mi` }, { nodeName }))
+>>>>>>> theirs
     if (part.length >= 2000) {
       yield part
       part = []

@@ -1,4 +1,4 @@
-import{a as e,c as t,l as n,t as r,u as i}from"./preact-DtJmO0b5.js";import{A as a,T as o,a as s,b as c,c as l,i as u,j as d,o as f,r as p,s as m,v as h,x as g}from"./index-ULHO7xqD.js";import{i as _,n as v,r as y,t as b}from"./explanation-BbF4NTCY.js";import{t as x}from"./grid-CUWtGnkS.js";/* empty css                */var S=`metadata:
+import{a as e,c as t,l as n,t as r,u as i}from"./preact-DtJmO0b5.js";import{A as a,T as o,a as s,b as c,c as l,i as u,j as d,o as f,r as p,s as m,v as h,x as g}from"./index-ce4OMgxt.js";import{i as _,n as v,r as y,t as b}from"./explanation-BbF4NTCY.js";import{t as x}from"./grid-CbZ-7HQe.js";/* empty css                */var S=`metadata:
   name: mine
 spec:
   containers:
