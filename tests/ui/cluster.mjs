@@ -61,11 +61,8 @@ export function* cluster(nodes, pods) {
     const size = 0.4 + (at % 11) / 10
     const index = (at * 7919 + (at % 13) * (at % 7)) % nodes
     const nodeName = `node-${String(index % ZONES === 2 ? (index + 1) % nodes : index).padStart(5, '0')}`
-<<<<<<< ours
-    part.push(owned(pod(at % 3 ? 'shop' : 'web', `app-${at}`, { app: at % 5 ? 'api' : 'web' }, { cpu: '50m', memory: '128Mi' }, { nodeName })))
-=======
-    part.push(pod(at % 3 ? 'shop' : 'web', `app-${at}`, { app: at % 5 ? 'api' : 'web' }, { cpu: `${Math.round(cpu * size)}m`, memory: `${Math.round(cpu * size * 3)}Mi` }, { nodeName }))
->>>>>>> theirs
+    const requests = { cpu: `${Math.round(cpu * size)}m`, memory: `${Math.round(cpu * size * 3)}Mi` }
+    part.push(owned(pod(at % 3 ? 'shop' : 'web', `app-${at}`, { app: at % 5 ? 'api' : 'web' }, requests, { nodeName })))
     if (part.length >= 2000) {
       yield part
       part = []
