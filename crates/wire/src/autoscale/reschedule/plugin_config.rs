@@ -30,8 +30,8 @@ impl PluginConfig {
             Ok(args) => Some(args),
             Err(error) => {
                 let error = error.without_place();
-                let dot = if error.field.is_empty() { "" } else { "." };
-                faults.forbidden(&at.child(&format!("{dot}{}", error.field)), &error.message);
+                let field_at = at.child(&error.field);
+                faults.forbidden(if error.field.is_empty() { at } else { &field_at }, &error.message);
                 None
             }
         }

@@ -77,8 +77,13 @@ impl RescheduleRequest {
     /// All its faults, each with its field.
     pub fn read(&self) -> Result<Asked, Vec<Cause>> {
         let (at, mut faults) = (Path::ROOT, Faults::default());
+        let is_absent = self.policy.api_version.is_empty() && self.policy.profiles.is_empty();
         let policy = match self.policy.to_core() {
             Ok(policy) => Some(policy),
+            Err(_) if is_absent => {
+                faults.required(&at.child("policy"), "a DeschedulerPolicy of descheduler/v1alpha2");
+                None
+            }
             Err(causes) => {
                 faults.adopt("policy", causes);
                 None
