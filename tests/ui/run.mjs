@@ -114,7 +114,9 @@ const FULLER = {
 for (const scheme of ['light', 'dark']) {
   for (const id of pages) {
     await check(`${id} is clean in ${scheme}`, async () => {
-      const { page, faults, close } = await tab(browser, { colorScheme: scheme })
+      const isShot = shots && scheme === 'light'
+      // Small pictures: they are kept in the repository.
+      const { page, faults, close } = await tab(browser, { colorScheme: scheme, ...(isShot ? { viewport: { width: 960, height: 560 } } : {}) })
       try {
         await page.goto(`${home}#/${FULLER[id] ?? id}`)
         await settled(page)
@@ -123,7 +125,7 @@ for (const scheme of ['light', 'dark']) {
         assert.ok(elements <= ELEMENTS, `${elements} elements`)
         assert.equal(await page.title(), `${await page.textContent('nav.rail a[aria-current]')} · Podberth`)
         assert.deepEqual(faults, [])
-        if (shots && scheme === 'light') {
+        if (isShot) {
           mkdirSync(shots, { recursive: true })
           await page.screenshot({ path: join(shots, `${id}.png`) })
         }

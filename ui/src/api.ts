@@ -86,12 +86,19 @@ export async function ask(path: string, asked: Asked = {}): Promise<Response> {
     throw new ApiError(0, 'Away', texts.states.away)
   }
   if (reply.ok) {
-    standing.value = 'ok'
+    // Without a token some calls may succeed where others are refused.
+    if (standing.value !== 'token' || token.value) standing.value = 'ok'
     return reply
   }
   const error = await refusal(reply)
-  standing.value = error.code === 401 ? 'token' : 'ok'
+  if (isForToken(error)) standing.value = 'token'
+  else if (standing.value === 'away') standing.value = 'ok'
   throw error
+}
+
+/** `true` if a token may help: the server does not know who asks. */
+export function isForToken(error: ApiError): boolean {
+  return error.code === 401 || (error.code === 403 && !token.value)
 }
 
 async function refusal(reply: Response): Promise<ApiError> {

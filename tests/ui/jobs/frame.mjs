@@ -88,10 +88,15 @@ export const jobs = [
         contentType: 'application/json',
         body: JSON.stringify({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', reason, message, code }),
       })
-      await page.route('**/overview*', (route) => route.fulfill(status(403, 'Forbidden', 'overviews.podberth.io is forbidden: User "ann" cannot list')))
+      const forbidden = status(403, 'Forbidden', 'overviews.podberth.io is forbidden: User "ann" cannot list')
+      await page.route('**/overview*', (route) => route.fulfill(forbidden))
       await open('map')
-      assert.match(await page.textContent('main'), /may not see this.*User "ann" cannot list/s)
+      assert.match(await page.textContent('main'), /who you are.*User "ann" cannot list/s, 'a token may help')
+      await page.getByLabel('Token').fill('pbt_ann')
+      await page.keyboard.press('Enter')
+      await page.waitForFunction(() => /may not see this.*User "ann" cannot list/s.test(document.querySelector('main').textContent))
       await page.unroute('**/overview*')
+      await page.evaluate(() => sessionStorage.clear())
       let sent
       await page.route('**/*', (route) => {
         const headers = route.request().headers()

@@ -1,7 +1,7 @@
 /** Who am I, and what may I do? */
 import type { JSX } from 'preact'
 import { useState } from 'preact/hooks'
-import { call, cluster, root, setToken, token, useCall } from '../api'
+import { call, cluster, root, setToken, standing, token, useCall } from '../api'
 import { Await, TokenForm } from '../parts/states'
 import { param, setQuery } from '../router'
 import { texts } from '../texts'
@@ -226,7 +226,7 @@ export default function AccessPage(): JSX.Element {
     <>
       <h1>{words.title}</h1>
       <Who />
-      {!token.value && <details><summary>{words.useToken}</summary><TokenForm /></details>}
+      {!token.value && standing.value !== 'token' && <details><summary>{words.useToken}</summary><TokenForm /></details>}
       <h2>{words.pages}</h2>
       <Acts />
       <h2>{words.question}</h2>

@@ -1,7 +1,7 @@
 /** States of a part of the page whose data are not (all) there. */
 import type { ComponentChildren, JSX } from 'preact'
 import { useState } from 'preact/hooks'
-import { type ApiError, type Loaded, setToken, token } from '../api'
+import { type ApiError, isForToken, type Loaded, setToken, token } from '../api'
 import { texts } from '../texts'
 
 /** A box that tells something; one that tells of an error is announced. */
@@ -21,7 +21,8 @@ export function Problem({ error, again }: { error: ApiError; again?: () => void 
       {texts.states.again}
     </button>
   )
-  if (error.code === 401) return <TokenForm />
+  // The frame asks for one.
+  if (isForToken(error)) return <p class="quiet">{error.message}</p>
   if (error.code === 403) {
     return (
       <Note kind="warning">
