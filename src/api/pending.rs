@@ -47,7 +47,6 @@ pub struct PendingQuery {
 #[utoipa::path(get, path = "/pending", operation_id = "listPendingPods", tag = "decisions",
     params(PendingQuery, PolicyQuery, FreshnessQuery, AtQuery),
     responses((status = 200, description = "The groups.", body = PendingReply), DecisionErrors, PastErrors))]
-#[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
 pub async fn list(
     State(state): State<AppState>,
     ClusterName(cluster): ClusterName,

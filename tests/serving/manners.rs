@@ -21,7 +21,7 @@ async fn the_root_leads_browsers_to_the_page_and_lists_the_paths_for_programs() 
         let script = page
             .text()
             .split("\"./")
-            .find_map(|rest| rest.split('"').next().filter(|name| name.ends_with(".js")))
+            .find_map(|rest| rest.split('"').next().filter(|name| name.strip_suffix(".js").is_some()))
             .expect("a script")
             .to_owned();
         let reply = server.ask("GET", &format!("{path}{script}"), ("accept-encoding", "gzip"), "").await;

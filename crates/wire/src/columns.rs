@@ -171,6 +171,9 @@ struct Matrix {
     scores: Vec<Vec<Option<i64>>>,
 }
 
+/// Nodes with equal verdicts, and how many of them each reason rules out.
+type Alike = (Vec<usize>, BTreeMap<usize, usize>);
+
 impl Matrix {
     fn add(&mut self, node: &NodeExplanation) {
         work::spend_on(node.verdicts.len() + node.scores.len());
@@ -240,7 +243,7 @@ impl Matrix {
 
     /// The groups of nodes with equal verdicts.
     fn patterns(&self, ranks: &[Option<usize>]) -> Vec<Pattern> {
-        let mut groups: HashMap<Vec<u8>, (Vec<usize>, BTreeMap<usize, usize>)> = HashMap::new();
+        let mut groups: HashMap<Vec<u8>, Alike> = HashMap::new();
         let mut next = vec![0; self.why.len()];
         for node in 0..self.nodes {
             work::spend_on(self.verdicts.len());
@@ -296,7 +299,9 @@ impl From<Explanation> for ColumnExplanation {
             source,
         } = explanation;
         let mut matrix = Matrix::default();
-        nodes.iter().for_each(|node| matrix.add(node));
+        for node in &nodes {
+            matrix.add(node);
+        }
         matrix.end();
         let rank: Vec<Option<usize>> = nodes.iter().map(|node| node.rank).collect();
         let patterns = matrix.patterns(&rank);

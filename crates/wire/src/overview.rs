@@ -153,7 +153,7 @@ pub struct OverviewHeartbeat {
     pub revision: u64,
 }
 
-fn texts(names: Vec<Name>) -> Vec<String> {
+fn texts(names: &[Name]) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
 }
 
@@ -197,11 +197,11 @@ impl OverviewReply {
         };
         Self {
             revision,
-            nodes: OverviewNodes { name: texts(names), group, columns: columns.into() },
+            nodes: OverviewNodes { name: texts(&names), group, columns: columns.into() },
             groups: groups.into_iter().enumerate().map(of_group).collect(),
             totals: OverviewTotals { sums: OverviewSums::new(&totals, &resources), pending },
             labels: labels.into_iter().map(|(key, values)| LabelKey { key: key.to_string(), values }).collect(),
-            resources: texts(resources),
+            resources: texts(&resources),
         }
     }
 }

@@ -89,7 +89,7 @@ pub fn to_json(body: &[u8], default: (&str, &str)) -> Result<String> {
     }
     let (mut type_meta, mut raw, mut encoding): (&[u8], &[u8], &[u8]) = (&[], &[], &[]);
     let mut fields = Fields(unknown);
-    while let Some((number, value)) = fields.next()? {
+    while let Some((number, value)) = fields.take_next()? {
         match (number, value) {
             (1, Value::Bytes(bytes)) => type_meta = bytes,
             (2, Value::Bytes(bytes)) => raw = bytes,
@@ -105,7 +105,7 @@ pub fn to_json(body: &[u8], default: (&str, &str)) -> Result<String> {
     }
     let (mut api_version, mut kind) = ("", "");
     let mut fields = Fields(type_meta);
-    while let Some((number, value)) = fields.next()? {
+    while let Some((number, value)) = fields.take_next()? {
         match (number, value) {
             (1, Value::Bytes(bytes)) => api_version = text(bytes, "apiVersion")?,
             (2, Value::Bytes(bytes)) => kind = text(bytes, "kind")?,
@@ -136,7 +136,7 @@ fn values(bytes: &[u8], number: u64) -> impl Iterator<Item = Result<Value<'_>>> 
     let mut fields = Fields(bytes);
     std::iter::from_fn(move || {
         loop {
-            match fields.next() {
+            match fields.take_next() {
                 Ok(Some((of, value))) if of == number => return Some(Ok(value)),
                 Ok(Some(_)) => {}
                 Ok(None) => return None,
@@ -152,7 +152,7 @@ fn values(bytes: &[u8], number: u64) -> impl Iterator<Item = Result<Value<'_>>> 
 /// The numbers of the fields that a message has, which must be whole.
 fn present(bytes: &[u8]) -> Result<u128> {
     let (mut fields, mut numbers) = (Fields(bytes), 0);
-    while let Some((number, _)) = fields.next()? {
+    while let Some((number, _)) = fields.take_next()? {
         numbers |= u32::try_from(number).ok().and_then(|number| 1_u128.checked_shl(number)).unwrap_or_default();
     }
     Ok(numbers)
@@ -241,7 +241,7 @@ fn write_by_key(out: &mut String, bytes: &[u8], field: &Field) -> Result<bool> {
         let Value::Bytes(entry) = entry? else { return Err(ProtobufError::WrongType(field.name)) };
         let (mut key, mut of_key) = ("", Value::Bytes(&[]));
         let mut parts = Fields(entry);
-        while let Some((number, value)) = parts.next()? {
+        while let Some((number, value)) = parts.take_next()? {
             match (number, value) {
                 (1, Value::Bytes(bytes)) => key = text(bytes, field.name)?,
                 (2, value) => of_key = value,

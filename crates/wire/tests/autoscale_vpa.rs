@@ -93,6 +93,7 @@ fn with(place: &str, value: Value) -> Value {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of faults")]
 fn bad_input_is_refused_by_its_field() {
     let container = "/pods/0/containers/0";
     let series = "/pods/0/containers/0/series/0";

@@ -66,6 +66,6 @@ pub async fn vpa(
         at,
         policy: query.policy.as_deref(),
     };
-    let report = recommend(asking, request).await?;
+    let report = Box::pin(recommend(asking, request)).await?;
     Ok((headers, written(report, true).await?).into_response())
 }

@@ -1,6 +1,9 @@
 //! The cluster as the state machine of node groups sees it, and the advice of the core on it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -56,6 +59,8 @@ pub(super) struct Advised<'a> {
     /// Nodes on their way out; `true` for those that are being emptied.
     leaving: BTreeMap<Name, bool>,
     unremovable_until: BTreeMap<Name, i64>,
+    /// Time between two turns, in nanoseconds.
+    interval: i64,
     now: i64,
 }
 
@@ -67,13 +72,14 @@ impl<'a> Advised<'a> {
         profiles: Profiles,
         memory: &Memory,
         unremovable_until: BTreeMap<Name, i64>,
-        now: Timestamp,
+        (interval, now): (Duration, Timestamp),
     ) -> Self {
         let names = |of: &BTreeMap<String, Leaving>, drained: bool| -> Vec<(Name, bool)> {
             of.keys().map(|node| (Name::from(node.as_str()), drained)).collect()
         };
+        let interval = i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX);
         let leaving = [names(&memory.draining, true), names(&memory.removing, false)].concat().into_iter().collect();
-        Self { snapshot, groups, profiles, leaving, unremovable_until, now: nanoseconds(now) }
+        Self { snapshot, groups, profiles, leaving, unremovable_until, interval, now: nanoseconds(now) }
     }
 
     /// Nodes found unremovable by now.
@@ -110,7 +116,7 @@ impl Advice for Advised<'_> {
             snapshot: self.snapshot,
             groups: &self.groups,
             profiles: &self.profiles,
-            options: &scale_down::Options::default(),
+            options: &scale_down::Options { scan_interval: Some(self.interval), ..scale_down::Options::default() },
             state: &state,
             node_order: &[],
             counts_ended_pods: false,

@@ -315,7 +315,7 @@ fn a_node_that_does_not_become_empty_is_given_up_and_then_nothing_is_removed_for
         ..Fixed::default()
     };
     let draining = Step::Drain { node: "a-0".into(), group: "a".into() };
-    assert_eq!(memory.turn(&rules, at(0), &busy, &mut drain()).steps, [draining.clone()]);
+    assert_eq!(memory.turn(&rules, at(0), &busy, &mut drain()).steps, std::slice::from_ref(&draining));
     assert_eq!(memory.turn(&rules, at(1), &busy, &mut drain()).steps, [draining], "evictions are tried again");
     let turn = memory.turn(&rules, at(3), &busy, &mut drain());
     assert!(matches!(&turn.steps[..], [Step::GiveUp { .. }]) && turn.mood == Mood::Cooldown(at(6)), "{turn:?}");

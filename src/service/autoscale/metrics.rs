@@ -155,7 +155,9 @@ pub async fn newest(service: &Service, cluster: &Arc<str>) -> Result<Newest> {
         let page = service.store.scan(&scan).await?;
         let entries = page.entries;
         newest = compute(move || {
-            entries.iter().for_each(|entry| newest.take(entry));
+            for entry in &entries {
+                newest.take(entry);
+            }
             newest
         })
         .await?;

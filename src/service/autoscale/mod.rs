@@ -1,7 +1,15 @@
 //! Autoscaling: what `/autoscale/…` answers, and the loops that act on it.
 
-use super::error::Error;
-use crate::wire::fault::Cause;
+use super::{
+    access::sight::Sight,
+    decide::brought_cluster,
+    error::{Error, Result},
+};
+use crate::{
+    core::snapshot::Snapshot,
+    live::View,
+    wire::{cluster::Brought, fault::Cause},
+};
 
 mod advised;
 pub mod hpa;
@@ -21,4 +29,14 @@ pub mod webhook;
 fn refused(causes: &[Cause]) -> Error {
     let one = |cause: &Cause| format!("{}: {}", cause.field, cause.message);
     Error::BadRequest(causes.iter().map(one).collect::<Vec<_>>().join(", "))
+}
+
+/// The cluster that a request is about: the one that it brings, of which its sender may see everything, or the stored one.
+fn asked_about(brought: Option<&Brought>, view: &View, is_there: Result<()>, sight: &mut Sight) -> Result<Snapshot> {
+    if let Some(cluster) = brought {
+        *sight = Sight::default();
+        return brought_cluster(cluster);
+    }
+    is_there?;
+    Ok(view.snapshot.clone())
 }

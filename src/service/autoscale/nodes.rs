@@ -71,7 +71,7 @@ const EVICTED_AT_ONCE: usize = 64;
 const MOST_SHOWN: usize = 100;
 
 /// Oldest mirror that is acted on.
-const LONGEST_LAG: Duration = Duration::from_secs(60);
+const LONGEST_LAG: Duration = Duration::from_mins(1);
 
 /// Why turns fail, by cluster.
 static TROUBLE: Texts = Texts::new();
@@ -191,15 +191,14 @@ impl Running {
         }
         let (before, record) = stored(&service, &cluster).await?;
         let (view, epoch) = (context.view.clone(), context.epoch);
-        let (rules, acts, unremovable_until) =
-            (self.options.rules.clone(), self.options.acts, self.unremovable_until.clone());
+        let (options, unremovable_until) = (self.options.clone(), self.unremovable_until.clone());
         let (known, accepted) = (before.clone(), self.accepted.clone());
-        let find = move || found(known, &view, &rules, now, acts, unremovable_until, &accepted);
+        let find = move || found(known, &view, &options, now, unremovable_until, &accepted);
         let Found { mut stored, turn, unremovable_until, groups } = compute_long(true, find).await??;
         self.unremovable_until = unremovable_until;
         let view = context.view;
         let mut writes = vec![self.lead.fence().await?];
-        if acts {
+        if self.options.acts {
             note_messages(&mut stored, &turn, &cluster, &view.snapshot, now);
             writes.extend(self.writes(&turn, source.is_some(), now).await?);
         }
@@ -218,7 +217,7 @@ impl Running {
         }
         self.accepted.retain(|id| stored.messages.iter().any(|message| message.id == *id));
         measure(&cluster, &view.snapshot, &groups, &stored.memory);
-        if acts {
+        if self.options.acts {
             self.carry_out(&turn, &view, epoch).await;
             if let Some(hands) = &self.options.hands {
                 let (accepted, why) = send(&**hands, &stored.messages, &mut self.patience).await;
@@ -362,9 +361,8 @@ impl Running {
 fn found(
     before: Stored,
     view: &View,
-    rules: &Rules,
+    options: &Options,
     now: Timestamp,
-    acts: bool,
     unremovable_until: BTreeMap<Name, i64>,
     accepted: &BTreeSet<String>,
 ) -> Result<Found> {
@@ -376,13 +374,14 @@ fn found(
     let profiles: Profiles = view
         .policy(crate::wire::policy::revision::DEFAULT)
         .map_or_else(|| crate::live::BUILT_IN.clone().into(), |policy| policy.profiles.clone());
-    let mut advice = Advised::new(snapshot, groups.clone(), profiles, &memory, unremovable_until, now);
-    let turn = memory.turn(rules, now, &seen, &mut advice);
+    let mut advice =
+        Advised::new(snapshot, groups.clone(), profiles, &memory, unremovable_until, (options.interval, now));
+    let turn = memory.turn(&options.rules, now, &seen, &mut advice);
     stored.messages.retain(|message| !accepted.contains(&message.id));
-    stored.acts = acts;
+    stored.acts = options.acts;
     stored.mood = Some(turn.mood.clone());
     let told = turn.steps.iter().map(told);
-    if acts {
+    if options.acts {
         stored.memory = memory;
         stored.steps.extend(told);
         let excess = stored.steps.len().saturating_sub(MOST_SHOWN);

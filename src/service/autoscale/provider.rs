@@ -72,7 +72,7 @@ impl Hands for Provider {
 /// The field of a `NodeGroupTargetSizeResponse`.
 fn target_size(reply: &[u8]) -> Option<i32> {
     let (mut fields, mut size) = (Fields(reply), 0);
-    while let Some((number, value)) = fields.next().ok()? {
+    while let Some((number, value)) = fields.take_next().ok()? {
         if let (1, Value::Varint(value)) = (number, value) {
             size = i32::try_from(value.cast_signed()).ok()?;
         }
@@ -83,10 +83,10 @@ fn target_size(reply: &[u8]) -> Option<i32> {
 /// The ids of the instances of a `NodeGroupNodesResponse`.
 fn instances(reply: &[u8]) -> Option<Vec<String>> {
     let (mut fields, mut ids) = (Fields(reply), Vec::new());
-    while let Some((number, value)) = fields.next().ok()? {
+    while let Some((number, value)) = fields.take_next().ok()? {
         let (1, Value::Bytes(instance)) = (number, value) else { continue };
         let mut fields = Fields(instance);
-        while let Some((number, value)) = fields.next().ok()? {
+        while let Some((number, value)) = fields.take_next().ok()? {
             if let (1, Value::Bytes(id)) = (number, value) {
                 ids.push(std::str::from_utf8(id).ok()?.to_owned());
             }

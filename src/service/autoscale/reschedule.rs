@@ -1,9 +1,12 @@
 //! `/reschedule`: which pods should leave their nodes, where they would go, and what becomes better. Nothing is stored.
 
-use super::super::{
-    access::sight::Sight,
-    decide::{brought_cluster, decided_under},
-    error::{Error, Result},
+use super::{
+    super::{
+        access::sight::Sight,
+        decide::decided_under,
+        error::{Error, Result},
+    },
+    asked_about,
 };
 use crate::{
     core::{
@@ -39,28 +42,19 @@ pub fn reschedule(
     now: i64,
 ) -> Result<RescheduleReport> {
     let asked = request.read().map_err(|causes| Error::invalid("RescheduleRequest", "", causes))?;
-    let snapshot = match &request.cluster {
-        Some(cluster) => {
-            sight = Sight::default();
-            brought_cluster(cluster)?
-        }
-        None => {
-            is_there?;
-            view.snapshot.clone()
-        }
-    };
+    let snapshot = asked_about(request.cluster.as_ref(), view, is_there, &mut sight)?;
     let (sent, profile) = (request.scheduling_policy.as_deref(), request.scheduling_profile.as_deref());
     let chosen = decided_under(sent, profile, policy, view)?;
     let scheduling = Scheduling { profiles: chosen.profiles(), seed: request.seed };
     let now = asked.now.unwrap_or(now);
-    let mut report = answer(&asked, &snapshot, &scheduling, now).map_err(unsuited)?;
+    let mut report = answer(&asked, &snapshot, &scheduling, now).map_err(|error| unsuited(&error))?;
     mask(&mut report, &mut sight);
     report.list();
     Ok(report)
 }
 
 /// The error for a policy that names a priority class which the cluster does not have.
-fn unsuited(error: Unsuited) -> Error {
+fn unsuited(error: &Unsuited) -> Error {
     Error::BadRequest(format!("policy: {error}"))
 }
 

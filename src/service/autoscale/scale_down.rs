@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::{asked_about, refused};
 use crate::{
     core::{
         advise::{
@@ -13,13 +14,10 @@ use crate::{
     live::View,
     service::{
         access::sight::Sight,
-        decide::{brought_cluster, decided_under},
+        decide::decided_under,
         error::{Error, Result},
     },
-    wire::{
-        autoscale::scale_down::{Asked, ScaleDownReport, ScaleDownRequest},
-        fault::Cause,
-    },
+    wire::autoscale::scale_down::{Asked, ScaleDownReport, ScaleDownRequest},
 };
 
 /// Nodes of a cluster that comes with a request, or has groups that select them.
@@ -38,16 +36,7 @@ pub fn scale_down(
     now: Timestamp,
 ) -> Result<ScaleDownReport> {
     let Asked { groups, options, state, now: told, node_order } = request.read().map_err(|causes| refused(&causes))?;
-    let snapshot = match &request.cluster {
-        Some(cluster) => {
-            sight = Sight::default();
-            brought_cluster(cluster)?
-        }
-        None => {
-            is_there?;
-            view.snapshot.clone()
-        }
-    };
+    let snapshot = asked_about(request.cluster.as_ref(), view, is_there, &mut sight)?;
     if snapshot.node_count() > MOST_NODES {
         let (have, at) = (snapshot.node_count(), if request.cluster.is_some() { "cluster.nodes" } else { "cluster" });
         return Err(Error::BadRequest(format!(
@@ -76,10 +65,4 @@ pub fn scale_down(
         format!("{namespace}/{name}")
     };
     Ok(ScaleDownReport::new(&answer, snapshot.revision, chosen.used(), now, &mut name))
-}
-
-/// The faults of a request in one text.
-fn refused(causes: &[Cause]) -> Error {
-    let told: Vec<String> = causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
-    Error::BadRequest(told.join("; "))
 }

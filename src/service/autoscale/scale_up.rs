@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use jiff::Timestamp;
 
+use super::{asked_about, refused};
 use crate::{
     core::{
         advise::{
@@ -18,13 +19,10 @@ use crate::{
     service::{
         access::sight::Sight,
         context::Chosen,
-        decide::{brought_cluster, decided_under},
+        decide::decided_under,
         error::{Error, Result},
     },
-    wire::{
-        autoscale::scale_up::{Asked, Engine, ScaleUpReport, ScaleUpRequest},
-        fault::Cause,
-    },
+    wire::autoscale::scale_up::{Asked, Engine, ScaleUpReport, ScaleUpRequest},
 };
 
 /// Nodes of a cluster, with those that its groups await.
@@ -46,16 +44,7 @@ pub fn scale_up(
     now: Timestamp,
 ) -> Result<ScaleUpReport> {
     let Asked { groups, options, search, now: told } = request.read().map_err(|causes| refused(&causes))?;
-    let snapshot = match &request.cluster {
-        Some(cluster) => {
-            sight = Sight::default();
-            brought_cluster(cluster)?
-        }
-        None => {
-            is_there?;
-            view.snapshot.clone()
-        }
-    };
+    let snapshot = asked_about(request.cluster.as_deref(), view, is_there, &mut sight)?;
     let groups = match groups {
         Some(groups) => groups,
         None => Groups::stored(&snapshot).map_err(|error| Error::BadRequest(format!("nodeGroups: {error}")))?,
@@ -90,10 +79,4 @@ fn bounded(snapshot: &Snapshot, groups: &Groups) -> Result<()> {
         )));
     }
     Ok(())
-}
-
-/// The faults of a request in one text.
-fn refused(causes: &[Cause]) -> Error {
-    let told: Vec<String> = causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
-    Error::BadRequest(told.join("; "))
 }

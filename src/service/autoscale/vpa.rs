@@ -161,12 +161,11 @@ impl Asking<'_> {
             report.revision = snapshot.revision;
             if request.effect {
                 let resizing = question.resizing(&report);
-                let (snapshot, with, sight) = match &request.cluster {
-                    Some(brought) => (brought_cluster(brought)?, resizing.of_cluster(&brought.0), Sight::default()),
-                    None => {
-                        let read = pods.iter().filter_map(|record| resizing.of_stored(&record.body)).collect();
-                        (snapshot, read, sight)
-                    }
+                let (snapshot, with, sight) = if let Some(brought) = &request.cluster {
+                    (brought_cluster(brought)?, resizing.of_cluster(&brought.0), Sight::default())
+                } else {
+                    let read = pods.iter().filter_map(|record| resizing.of_stored(&record.body)).collect();
+                    (snapshot, read, sight)
                 };
                 report.effect = Some(effect(snapshot, profiles, request.seed, with, sight)?);
             }

@@ -20,7 +20,7 @@ const MOST_BYTES: usize = 64 << 10;
 
 /// The pauses after a message that was not accepted.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// Messages that are sent in a row, so that a turn of the loop is not held up for long.
 const AT_ONCE: usize = 64;

@@ -83,6 +83,7 @@ pub struct ContainerState {
 
 /// Facts of a pod that eviction and autoscaling read, and placement does not. A pod without any has none of this ([`super::Pod::facts`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct PodFacts {
     /// How far it has come.
     pub phase: Phase,

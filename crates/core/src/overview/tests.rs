@@ -120,7 +120,9 @@ proptest! {
         let mut told = overview(&snapshot, &asked, |_| true);
         for step in steps {
             let before = snapshot.clone();
-            step.into_iter().for_each(|one| change(&mut snapshot, one));
+            for one in step {
+                change(&mut snapshot, one);
+            }
             let whole = overview(&snapshot, &asked, |_| true);
             told = match after(&before, &snapshot, &asked, told.pending, |_| true) {
                 Step::Same => told,

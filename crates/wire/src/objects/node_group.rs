@@ -187,7 +187,7 @@ impl NodeTemplate {
 /// A size of a group.
 fn size(size: i64, at: &Path<'_>, faults: &mut Faults) -> u32 {
     if !(0..=MOST_NODES).contains(&size) {
-        faults.unreadable(at, size, &format!("must be between 0 and {MOST_NODES}, inclusive"));
+        faults.unreadable(at, size, format!("must be between 0 and {MOST_NODES}, inclusive"));
     }
     u32::try_from(size.clamp(0, MOST_NODES)).unwrap_or_default()
 }

@@ -99,18 +99,15 @@ impl Keys {
                     let rest = behind(path, &key.value)?;
                     Some((key.value.len(), value.find(rest).unwrap_or(key.referenced)))
                 });
-                found.fold(None, longest).map(|(_, at)| at)
+                found.reduce(longest).map(|(_, at)| at)
             }
         }
     }
 }
 
 /// The one with the longer key, of equals the first.
-fn longest(best: Option<(usize, Location)>, next: (usize, Location)) -> Option<(usize, Location)> {
-    match best {
-        Some(best) if best.0 >= next.0 => Some(best),
-        _ => Some(next),
-    }
+fn longest(best: (usize, Location), next: (usize, Location)) -> (usize, Location) {
+    if best.0 >= next.0 { best } else { next }
 }
 
 /// The rest of a path behind its first key; `None` if it has another one.

@@ -24,7 +24,7 @@ impl<'b> Fields<'b> {
     ///
     /// # Errors
     /// Where the bytes are no message.
-    pub fn next(&mut self) -> Result<Option<(u64, Value<'b>)>, ProtobufError> {
+    pub fn take_next(&mut self) -> Result<Option<(u64, Value<'b>)>, ProtobufError> {
         if self.0.is_empty() {
             return Ok(None);
         }
@@ -127,9 +127,9 @@ mod tests {
         let bytes = Encoder::default().number(1, -2).text(2, "big").text(3, "").message(4, &inner).into_bytes();
         let mut fields = Fields(&bytes);
         let negative = (-2_i64).cast_unsigned();
-        assert_eq!(fields.next(), Ok(Some((1, Value::Varint(negative)))));
-        assert_eq!(fields.next(), Ok(Some((2, Value::Bytes(b"big")))));
-        assert_eq!(fields.next(), Ok(Some((4, Value::Bytes(b"\x0a\x01a")))));
-        assert_eq!(fields.next(), Ok(None));
+        assert_eq!(fields.take_next(), Ok(Some((1, Value::Varint(negative)))));
+        assert_eq!(fields.take_next(), Ok(Some((2, Value::Bytes(b"big")))));
+        assert_eq!(fields.take_next(), Ok(Some((4, Value::Bytes(b"\x0a\x01a")))));
+        assert_eq!(fields.take_next(), Ok(None));
     }
 }

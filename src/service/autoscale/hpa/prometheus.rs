@@ -139,7 +139,7 @@ impl Prometheus {
     /// The values of now. Queries that are not answered in time have none.
     pub(super) async fn values(&self, now: Timestamp) -> Values {
         let until = Instant::now() + WAITED_FOR;
-        let asked: Vec<BoxFuture<'_, (&Query, Result<Vec<Series>, String>)>> =
+        let asked: Vec<BoxFuture<'_, Answered<'_>>> =
             self.queries.iter().map(|query| self.asked(query).boxed()).collect();
         let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE);
         let mut all = Found::default();
@@ -201,11 +201,17 @@ fn quantity(value: &str) -> Option<QuantityText> {
     Some(QuantityText(format!("{}m", (number * 1_000.0).ceil() as i64)))
 }
 
+/// The use of each container, by resource.
+type UseByContainer = BTreeMap<String, BTreeMap<String, QuantityText>>;
+
+/// A query and its answer.
+type Answered<'q> = (&'q Query, Result<Vec<Series>, String>);
+
 /// The values found so far.
 #[derive(Default)]
 struct Found {
     /// The use by namespace and pod, then by container.
-    pods: BTreeMap<(String, String), (String, BTreeMap<String, BTreeMap<String, QuantityText>>)>,
+    pods: BTreeMap<(String, String), (String, UseByContainer)>,
     custom: Vec<MetricValue>,
     external: Vec<(String, ExternalMetricValue)>,
     now: Option<Timestamp>,

@@ -34,7 +34,7 @@ const DUTY: &str = "reschedule";
 const MOST_MOVES: u64 = 1_000;
 
 /// Oldest mirror of a live cluster that is acted on.
-const LONGEST_LAG: Duration = Duration::from_secs(60);
+const LONGEST_LAG: Duration = Duration::from_mins(1);
 
 /// Why turns fail, by cluster.
 static TROUBLE: Texts = Texts::new();
@@ -137,7 +137,7 @@ fn moves(view: &View, policy: &Policy, now: i64) -> Result<Vec<Move>> {
     let scheduling = Scheduling { profiles: chosen.profiles(), seed: view.snapshot.revision };
     let policy = Policy { charging: Charging::AsApiServer, ..policy.clone() };
     let bounds = Bounds { rounds: 1, moves: MOST_MOVES };
-    let plan = best(&view.snapshot, &policy, &scheduling, bounds, now).map_err(super::unsuited)?;
+    let plan = best(&view.snapshot, &policy, &scheduling, bounds, now).map_err(|error| super::unsuited(&error))?;
     Ok(plan.rounds.into_iter().next().unwrap_or_default())
 }
 

@@ -118,9 +118,12 @@ impl Strategy for RemovePodsViolatingInterPodAntiAffinity {
                     continue;
                 }
                 // A caller may know the one namespace and not the other.
-                let why = || match other.namespace == pod.namespace {
-                    true => format!("pod {} breaks its anti-affinity", other.name),
-                    false => "a pod of another namespace breaks its anti-affinity".into(),
+                let why = || {
+                    if other.namespace == pod.namespace {
+                        format!("pod {} breaks its anti-affinity", other.name)
+                    } else {
+                        "a pod of another namespace breaks its anti-affinity".into()
+                    }
                 };
                 match turn.evict(pod, why) {
                     Ok(()) => drop(company.gone.insert((&*pod.namespace, &*pod.name))),

@@ -23,7 +23,9 @@ pub(super) fn places(going: &[&Unneeded], picture: &Picture) -> Result<Vec<Remov
         picture.close(&node.node.name);
     }
     if going.iter().any(|node| node.needs_drain()) {
-        going.iter().for_each(|node| picture.taint(&node.node.name));
+        for node in going {
+            picture.taint(&node.node.name);
+        }
     }
     let mut removals = Vec::with_capacity(going.len());
     for (at, node) in going.iter().enumerate() {

@@ -140,12 +140,9 @@ fn pods_keep_their_node_by_the_first_rule_that_blocks() {
     };
     let annotated = |value: &str| PodFacts { safe_to_evict: Some(value.into()), ..PodFacts::default() };
     let system = |age: i64| own("p").namespace("kube-system").with(|pod| pod.created = Some(NOW - age));
-    let mut system_owner = match replica_set("web") {
-        Object::Workload(workload) => workload,
-        _ => unreachable!("a workload"),
-    };
+    let Object::Workload(mut system_owner) = replica_set("web") else { unreachable!("a workload") };
     system_owner.namespace = "kube-system".into();
-    let cases = [
+    let cases = vec![
         (own("p"), None),
         (pod("p").on("a"), Some("NotReplicated")),
         (facts(pod("p").on("a"), annotated("true")), None),
@@ -207,6 +204,10 @@ fn budgets_are_used_up_along_the_way() {
     assert!(told(&four, "b").unneeded && !told(&four, "b").risky);
 }
 
+fn labels(host: &str) -> crate::model::Labels {
+    [(HOSTS, host)].into_iter().collect()
+}
+
 #[test]
 fn pods_that_wait_and_fit_hold_their_places() {
     let objects = |waiting: bool| {
@@ -220,9 +221,6 @@ fn pods_that_wait_and_fit_hold_their_places() {
         objects.extend(waiting.then(|| web("new", "1").with(|pod| pod.node_selector = labels("b")).into()));
         objects
     };
-    fn labels(host: &str) -> crate::model::Labels {
-        [(HOSTS, host)].into_iter().collect()
-    }
     let free = Case::new(vec![group("g", 0, &["a"])], objects(false)).answer();
     assert_eq!(names(&free.delete.drain), ["a"]);
     let held = Case::new(vec![group("g", 0, &["a"])], objects(true)).answer();

@@ -290,7 +290,9 @@ impl<'a> Start<'a> {
         };
         for name in &starting {
             let pods = cluster.node(name).map(|info| info.pods.clone()).unwrap_or_default();
-            pods.iter().for_each(|pod| cluster.delete(Kind::Pod, &pod.namespace, &pod.name));
+            for pod in &pods {
+                cluster.delete(Kind::Pod, &pod.namespace, &pod.name);
+            }
             cluster.delete(Kind::Node, &Name::default(), name);
         }
         for number in 0..upcoming {

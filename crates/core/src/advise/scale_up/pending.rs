@@ -111,8 +111,11 @@ pub(super) fn classes(pods: &[Arc<Pod>]) -> Vec<Class> {
     classes
 }
 
+/// Pods with their nodes.
+type Placed = Vec<(Arc<Pod>, Name)>;
+
 /// Places pods where there is room already. Returns those that found a node, and the others.
-pub(super) fn placed_and_left(fork: &mut Fork<'_>, pods: Vec<Arc<Pod>>) -> (Vec<(Arc<Pod>, Name)>, Vec<Arc<Pod>>) {
+pub(super) fn placed_and_left(fork: &mut Fork<'_>, pods: Vec<Arc<Pod>>) -> (Placed, Vec<Arc<Pod>>) {
     let (mut placed, mut left) = (Vec::new(), Vec::<Arc<Pod>>::new());
     let mut in_vain = ByController::default();
     for pod in pods {

@@ -126,7 +126,7 @@ proptest! {
         prop_assert_eq!(split.recommended.len(), whole.recommended.len());
         for (a, b) in split.recommended.iter().zip(&whole.recommended) {
             prop_assert_eq!(a.why.samples, b.why.samples);
-            prop_assert_eq!(a.why.confidence, b.why.confidence);
+            prop_assert_eq!(a.why.confidence.to_bits(), b.why.confidence.to_bits());
         }
     }
 }

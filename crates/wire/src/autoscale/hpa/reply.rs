@@ -11,7 +11,7 @@ use super::{
     spec::{Identifier, Metric},
 };
 use podberth_core::{
-    advise::hpa::{Answer, Before, Condition, Proposal, Proposed, Values, unreachable},
+    advise::hpa::{Answer, Before, Condition, Limit, Proposal, Proposed, Values, unreachable},
     model::{Name, resources},
 };
 
@@ -168,7 +168,7 @@ impl SyncReport {
             metrics: answer.proposals.iter().map(MetricReport::from).collect(),
             proposed: answer.proposed,
             stabilized: answer.stabilized,
-            limit: answer.limit.map(|limit| limit.reason()),
+            limit: answer.limit.map(Limit::reason),
             error: answer.error.clone(),
         }
     }

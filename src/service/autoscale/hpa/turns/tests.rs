@@ -16,7 +16,7 @@ use crate::{
 
 const CLUSTER: &str = "default";
 
-async fn process(store: &Memory) -> Service {
+fn process(store: &Memory) -> Service {
     let clusters = Clusters::new(Arc::new(store.handle()), Duration::from_hours(1));
     Service::new(clusters, Freshness::default(), Extenders::default())
 }
@@ -82,7 +82,7 @@ fn turns(service: &Service) -> Turns {
 #[tokio::test]
 async fn a_target_follows_its_metric_and_the_status_tells_of_it() {
     let store = database().await;
-    let service = process(&store).await;
+    let service = process(&store);
     shop(&service).await;
     depth(&service, "150").await;
     let mut loops = turns(&service);
@@ -106,13 +106,13 @@ async fn a_target_follows_its_metric_and_the_status_tells_of_it() {
 #[tokio::test]
 async fn the_memory_outlives_the_process() {
     let store = database().await;
-    let service = process(&store).await;
+    let service = process(&store);
     shop(&service).await;
     depth(&service, "150").await;
     assert_eq!(turns(&service).turn().await.expect("a turn"), 1);
 
     store.pass(Duration::from_mins(2));
-    let next = process(&store).await;
+    let next = process(&store);
     let mut loops = turns(&next);
     depth(&next, "30").await;
     assert_eq!(loops.turn().await.expect("a turn"), 0, "five were wanted two minutes ago");
@@ -127,7 +127,7 @@ async fn the_memory_outlives_the_process() {
 #[tokio::test]
 async fn a_target_that_is_gone_is_told_of_and_keeps_no_other_from_its_turn() {
     let store = database().await;
-    let service = process(&store).await;
+    let service = process(&store);
     let hpa = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "lost", "namespace": "shop"},
         "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "lost"}, "maxReplicas": 9}});
     create(&service, &target("autoscaling", "horizontalpodautoscalers", ""), hpa).await;
@@ -142,7 +142,7 @@ async fn a_target_that_is_gone_is_told_of_and_keeps_no_other_from_its_turn() {
 #[tokio::test]
 async fn a_status_that_stays_is_not_written_again() {
     let store = database().await;
-    let service = process(&store).await;
+    let service = process(&store);
     shop(&service).await;
     depth(&service, "90").await;
     let mut loops = turns(&service);

@@ -8,7 +8,7 @@ use crate::{
     extenders::Extenders,
     live::Clusters,
     service::Freshness,
-    store::{Atomicity, Call, Change, Key, Precondition, Schema, Storage, Store, Write},
+    store::{Atomicity, Call, Change, Key, Precondition, Schema, Store, Write},
 };
 
 const CLUSTER: &str = "prod";

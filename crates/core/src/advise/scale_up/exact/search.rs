@@ -229,24 +229,27 @@ fn far(
     let mut far = Far { space, nodes, seen: HashSet::new(), steps };
     let state = State { snapshot, left: need.clone(), places: Vec::new() };
     match far.extend(&state) {
-        Some(Some(places)) => Found::Plan(Plan { mixture: mixture.clone(), places }),
-        Some(None) => Found::Nothing,
-        None => Found::Unknown,
+        Ok(Some(places)) => Found::Plan(Plan { mixture: mixture.clone(), places }),
+        Ok(None) => Found::Nothing,
+        Err(UsedUp) => Found::Unknown,
     }
 }
+
+/// The steps are used up.
+struct UsedUp;
 
 /// Places of pods.
 type Places = Vec<(usize, Name, Option<usize>)>;
 
 impl Far<'_, '_, '_> {
-    /// Places one pod more, and all after it. `None` if the steps are used up.
-    fn extend(&mut self, state: &State) -> Option<Option<Places>> {
+    /// Places one pod more, and all after it; `None` if they cannot all be placed.
+    fn extend(&mut self, state: &State) -> Result<Option<Places>, UsedUp> {
         if state.left.iter().all(|left| *left == 0) {
-            return Some(Some(state.places.clone()));
+            return Ok(Some(state.places.clone()));
         }
         let holds = self.holds(state);
         if !self.seen.insert(self.key(&holds)) {
-            return Some(None);
+            return Ok(None);
         }
         for class in 0..state.left.len() {
             if state.left[class] == 0 {
@@ -256,7 +259,7 @@ impl Far<'_, '_, '_> {
             let pod = &pods[pods.len() - state.left[class]];
             for at in self.fitting(state, pod, &holds) {
                 if !self.steps.take() {
-                    return None;
+                    return Err(UsedUp);
                 }
                 let (node, pool) = self.nodes[at].clone();
                 let mut next = state.clone();
@@ -266,12 +269,12 @@ impl Far<'_, '_, '_> {
                 next.left[class] -= 1;
                 next.places.push((class, node, pool));
                 match self.extend(&next) {
-                    Some(None) => {}
+                    Ok(None) => {}
                     ended => return ended,
                 }
             }
         }
-        Some(None)
+        Ok(None)
     }
 
     /// The nodes that take a pod, of equal new ones one.

@@ -111,7 +111,9 @@ impl<'s, 'a> Space<'s, 'a> {
             limits.nodes = limits.nodes.min(options.max_nodes_per_scale_up);
         }
         let mut largest = Resources::default();
-        pools.iter().for_each(|pool| largest.raise_to(&pool.free));
+        for pool in &pools {
+            largest.raise_to(&pool.free);
+        }
         classes.sort_by(|a, b| size(b.sample(), &largest).total_cmp(&size(a.sample(), &largest)));
         let is_near = classes.iter().all(|class| {
             let pod = class.sample();
