@@ -20,6 +20,8 @@ export interface Explanation {
   boundTo?: { node: string; fits: boolean; isBest: boolean; rank?: number }
   policy: PolicyUsed
   snapshotRevision: number
+  extenderErrors?: { extender: string; verb: string; message: string }[]
+  template?: { kind: string; namespace?: string; name: string }
   seed: number
   nodes: string[]
   predicates: PredicateColumn[]
@@ -32,6 +34,11 @@ export interface Explanation {
   rank: (number | null)[]
   lostAt?: (number | null)[]
   patterns: Pattern[]
+}
+
+/** `true` for the namespace of pods whose names the caller may not see. */
+export function isHidden(namespace: string): boolean {
+  return namespace === 'namespace-hidden'
 }
 
 /** A predicate as people tell it from others: the members of a group name by their plugins. */

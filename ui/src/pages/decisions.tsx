@@ -4,6 +4,7 @@ import { useEffect, useState } from 'preact/hooks'
 import { ApiError, call, useCall } from '../api'
 import { age, count } from '../format'
 import { type Decision, type DecisionList, OUTCOMES, type ReplayReport, result, since } from '../models/decisions'
+import { isHidden } from '../models/explanation'
 import { type Column, Grid } from '../parts/grid'
 import { Note, Problem } from '../parts/states'
 import { link, param, setQuery } from '../router'
@@ -107,8 +108,12 @@ function Record({ of }: { of: Decision }): JSX.Element {
       <button type="button" class="close" aria-label={texts.frame.close} onClick={() => setQuery({ id: null })}>✕</button>
       <h2>{pod}</h2>
       <p><Outcome of={of.outcome} /> {result(of)}</p>
-      <p><a href={link('explain', [of.pod.namespace, of.pod.name], { decision: of.id })}>{texts.decisions.explain}</a></p>
-      <p><a href={link('explain', [of.pod.namespace, of.pod.name])}>{texts.decisions.explainNow}</a></p>
+      {!isHidden(of.pod.namespace) && (
+        <>
+          <p><a href={link('explain', [of.pod.namespace, of.pod.name], { decision: of.id })}>{texts.decisions.explain}</a></p>
+          <p><a href={link('explain', [of.pod.namespace, of.pod.name])}>{texts.decisions.explainNow}</a></p>
+        </>
+      )}
       {of.unrepeatable ? <Note kind="warning">{texts.decisions.unrepeatable(of.unrepeatable)}</Note> : <Replay id={of.id} />}
       <dl class="facts">
         <dt>{texts.decisions.time}</dt><dd>{of.time.slice(0, 19).replace('T', ' ')}</dd>

@@ -3,12 +3,13 @@ import type { JSX } from 'preact'
 import { useEffect, useMemo, useState } from 'preact/hooks'
 import { call, useCall } from '../api'
 import { count } from '../format'
+import { newest } from '../live'
 import { type Explanation, labelOf, Matrix, type Only } from '../models/explanation'
 import type { Block } from '../models/tree'
 import { ChoosePod, type Draft } from '../parts/choose'
 import { NodeFacts } from '../parts/facts'
 import { MatrixTable } from '../parts/matrix'
-import { Await } from '../parts/states'
+import { Await, Note } from '../parts/states'
 import { Tree } from '../parts/tree'
 import { link, param, route, setQuery } from '../router'
 import { texts } from '../texts'
@@ -117,6 +118,7 @@ function Verdict({ matrix, again }: { matrix: Matrix; again: () => void }): JSX.
   const { of } = matrix
   const suggestions = of.suggestions ?? []
   const candidates = of.preemption?.candidates ?? []
+  const isOld = newest.value > of.snapshotRevision && !param('rev') && !param('decision')
   return (
     <section aria-label={texts.explain.decision}>
       <p class={`verdict ${of.selected ? 'good' : 'bad'}`} role="status">
@@ -127,9 +129,12 @@ function Verdict({ matrix, again }: { matrix: Matrix; again: () => void }): JSX.
         {of.decidedBy && ` · ${texts.explain.decidedBy(of.decidedBy.level, of.decidedBy.priority)}`}
         {of.selected && ' · '}
         <a href={link('policy', of.policy.name === 'default' || of.policy.name.startsWith('(') ? [] : [of.policy.name])}>{texts.explain.policy(of.policy.name, count(of.policy.revision))}</a>
+        {of.template && ` · ${texts.explain.template(of.template.kind, of.template.name)}`}
         {of.policy.profile && ` · ${of.policy.profile}`} · {texts.frame.revision(count(of.snapshotRevision))}{' '}
+        {isOld && <span class="warn">{texts.explain.moved} </span>}
         <button type="button" class="plain" onClick={again}>{texts.explain.again}</button>
       </p>
+      {(of.extenderErrors ?? []).map(({ extender, verb, message }) => <Note key={`${extender} ${verb}`} kind="warning">{texts.explain.extender(extender, verb)} {message}</Note>)}
       {suggestions.length > 0 && (
         <>
           <h2>{texts.explain.suggestions}</h2>

@@ -18,6 +18,9 @@ type Tab = (typeof TABS)[number]
 /** How long the reader's hands are to be still before a text is checked. */
 const PAUSE = 400
 
+/** Texts that are not in force yet, by their policies: they outlive a look at another page. */
+const drafts = new Map<string, string>()
+
 interface InForce { state: PolicyState; etag: string }
 
 export default function Policy(): JSX.Element {
@@ -53,7 +56,7 @@ interface Checked { text: string; state?: PolicyState; error?: ApiError }
 function Edit(props: { path: string; name: string; inForce: InForce; again: () => void }): JSX.Element {
   const { path, inForce } = props
   const original = useMemo(() => textOf(inForce.state), [inForce])
-  const [{ text, version }, setDraft] = useState({ text: original, version: 0 })
+  const [{ text, version }, setDraft] = useState({ text: drafts.get(path) ?? original, version: 0 })
   const typed = (text: string) => setDraft((was) => ({ ...was, text }))
   const setText = (text: string) => setDraft((was) => ({ text, version: was.version + 1 }))
   const [base, setBase] = useState(original)
@@ -62,6 +65,10 @@ function Edit(props: { path: string; name: string; inForce: InForce; again: () =
   const plugins = useCall<Plugins>('plugins', (signal) => call('plugins', { signal }))
   const tab = (TABS.find((one) => one === param('tab')) ?? 'edit') satisfies Tab
   const isChanged = text !== original
+  useEffect(() => {
+    if (isChanged) drafts.set(path, text)
+    else drafts.delete(path)
+  }, [path, text, isChanged])
 
   // A newer revision takes the place of a text that nobody has touched.
   useEffect(() => {
@@ -134,7 +141,7 @@ function Edit(props: { path: string; name: string; inForce: InForce; again: () =
             {tab === 'edit' && <Active state={checked?.state ?? state} />}
           </div>
         </div>
-        {tab === 'effect' && <EffectView text={text} isValid={isValid} isChanged={isChanged} />}
+        {tab === 'effect' && <EffectView policy={props.name} text={text} isValid={isValid} isChanged={isChanged} />}
         {tab === 'configuration' && <Configuration path={path} revision={state.revision} />}
         {tab === 'revisions' && <Revisions path={path} state={state} onText={(older) => { setText(older); setQuery({ tab: 'changes' }) }} again={props.again} />}
       </div>

@@ -3,6 +3,7 @@ import type { JSX } from 'preact'
 import { useState } from 'preact/hooks'
 import { ApiError, call } from '../api'
 import { amount, count, percent, units } from '../format'
+import { isHidden } from '../models/explanation'
 import { type Change, type Effect, effectBody, type Spread } from '../models/policy'
 import { link, param, setQuery } from '../router'
 import { texts } from '../texts'
@@ -11,14 +12,14 @@ import { Note, Problem } from './states'
 
 const OVERS = ['pending', '100', '1000', '10000'] as const
 
-export function EffectView(props: { text: string; isValid: boolean; isChanged: boolean }): JSX.Element {
+export function EffectView(props: { text: string; policy: string; isValid: boolean; isChanged: boolean }): JSX.Element {
   const [state, setState] = useState<{ effect?: Effect; error?: ApiError; busy?: boolean; of?: string }>({})
   const over = OVERS.find((one) => one === param('over')) ?? 'pending'
   const compare = async () => {
     setState({ busy: true })
     const { body, type } = effectBody(props.text, over === 'pending' ? { pending: true } : { decisions: { last: Number(over) } })
     try {
-      setState({ effect: await call<Effect>('policy/diff', { body, headers: { 'content-type': type } }), of: props.text })
+      setState({ effect: await call<Effect>('policy/diff', { query: { policy: props.policy === 'default' ? undefined : props.policy }, body, headers: { 'content-type': type } }), of: props.text })
     } catch (error) {
       if (error instanceof ApiError) setState({ error })
     }
@@ -87,7 +88,7 @@ function Result({ effect }: { effect: Effect }): JSX.Element {
           <h2>{texts.effect.changes}</h2>
           <Grid
             label={texts.effect.changes} columns={COLUMNS} rows={changes} keyOf={(row) => `${row.decision ?? ''} ${row.pod.namespace}/${row.pod.name}`}
-            onOpen={(row) => { location.hash = link('explain', [row.pod.namespace, row.pod.name], { decision: row.decision }) }}
+            onOpen={(row) => { if (!isHidden(row.pod.namespace)) location.hash = link('explain', [row.pod.namespace, row.pod.name], { decision: row.decision }) }}
           />
         </>
       )}

@@ -1,7 +1,7 @@
 /** What the steps of a simulation did. */
 import type { JSX } from 'preact'
 import { amountOf, count, percent, units } from '../format'
-import type { PodName } from '../models/explanation'
+import { isHidden, type PodName } from '../models/explanation'
 import type { Placement, Report, StepReport, Stuck, Utilization } from '../models/steps'
 import { link } from '../router'
 import { texts } from '../texts'
@@ -80,7 +80,7 @@ export function StepResult({ number, title, of }: { number: number; title: strin
       ) : (
         <Grid
           label={title} columns={COLUMNS} rows={rows} keyOf={({ pod, kind }) => `${kind} ${pod.namespace}/${pod.name}`} lines={10} hold={false}
-          onOpen={({ pod }) => { location.hash = link('explain', [pod.namespace, pod.name]) }}
+          onOpen={({ pod }) => { if (!isHidden(pod.namespace)) location.hash = link('explain', [pod.namespace, pod.name]) }}
         />
       )}
     </section>

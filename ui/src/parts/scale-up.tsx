@@ -4,6 +4,7 @@ import { call, useCall } from '../api'
 import { count, counted, percent } from '../format'
 import { helpless, type Up, type UpOption } from '../models/autoscale'
 import type { Plugins } from '../models/policy'
+import { isHidden } from '../models/explanation'
 import { link, param, setQuery } from '../router'
 import { texts } from '../texts'
 import { type Column, Grid } from './grid'
@@ -144,5 +145,7 @@ function Pods({ of }: { of: string[] }): JSX.Element {
 
 export function PodLink({ name }: { name: string }): JSX.Element {
   const [namespace = '', pod = ''] = name.split('/')
+  // Names that the caller may not see are numbers, which lead nowhere.
+  if (isHidden(namespace)) return <>{name}</>
   return <a href={link('explain', [namespace, pod])}>{name}</a>
 }
