@@ -102,6 +102,8 @@ pub mod config;
 pub mod extenders;
 mod features;
 pub mod fetch;
+#[cfg(feature = "externalgrpc")]
+pub mod grpc;
 mod hex;
 pub mod live;
 pub mod net;

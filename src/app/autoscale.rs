@@ -97,7 +97,7 @@ fn hands(settings: &AutoscaleSettings) -> Result<Option<Box<dyn Hands>>, Error> 
 
 #[cfg(feature = "externalgrpc")]
 fn provider(settings: &AutoscaleSettings, url: &str) -> Result<Box<dyn Hands>, Error> {
-    use crate::{net, net::grpc::GrpcClient, service::autoscale::provider::Provider};
+    use crate::{grpc::GrpcClient, net, service::autoscale::provider::Provider};
 
     let read =
         |file: &Option<std::path::PathBuf>, option| file.as_deref().map(fs::read).transpose().map_err(wrong(option));

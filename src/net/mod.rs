@@ -7,8 +7,6 @@ mod accept;
 mod client;
 mod client_certificate;
 mod clients;
-#[cfg(feature = "externalgrpc")]
-pub mod grpc;
 pub mod pem;
 mod reload;
 mod server;

@@ -221,6 +221,11 @@ async fn policy_tests() {
 }
 
 #[tokio::test]
+async fn autoscale() {
+    runs("docs/autoscale.md", &[]).await;
+}
+
+#[tokio::test]
 async fn autoscale_vpa() {
     runs("docs/autoscale-vpa.md", &[]).await;
 }

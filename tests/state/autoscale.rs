@@ -24,8 +24,8 @@ use hyper::body::Frame;
 use jiff::{SignedDuration, Timestamp};
 use podberth::{
     fetch::Fetcher,
+    grpc::GrpcClient,
     live::{DEFAULT_CLUSTER, journal::Step},
-    net::grpc::GrpcClient,
     service::{
         autoscale::{
             machine::Rules,
@@ -347,5 +347,8 @@ pub(crate) async fn groups_that_share_a_node_are_refused(server: Server) {
     server.post(GROUPS, &other).await.is(201);
     server.post("/api/v1/nodes", &node("n1")).await.is(201);
     let why = server.get("/autoscale/status").await.refusal(400);
-    assert_eq!(why, "node \"n1\" is in the node groups \"big\" and \"other\": a node belongs to one group at most");
+    assert_eq!(
+        why,
+        "nodeGroups: node \"n1\" is in the node groups \"big\" and \"other\": a node belongs to one group at most"
+    );
 }

@@ -63,7 +63,7 @@ pub struct Reschedule {
     /// Move so many pods at most
     #[arg(long, value_name = "N", conflicts_with = "file")]
     max_moves: Option<u64>,
-    /// What is common to all questions.
+    /// Options of all questions.
     #[command(flatten)]
     options: Options,
 }

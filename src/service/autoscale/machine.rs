@@ -55,7 +55,7 @@ impl Default for Rules {
     }
 }
 
-/// What the loop remembers between turns, and over a change of the process that leads.
+/// Memory of the loop between turns, and over a change of the process that leads.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Memory {
@@ -75,7 +75,7 @@ pub struct Memory {
     pub failed: Option<Timestamp>,
 }
 
-/// What the loop remembers of a group.
+/// Memory of a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct GroupMemory {
@@ -177,7 +177,7 @@ pub trait Advice {
     fn down(&mut self, unneeded: &BTreeMap<String, Timestamp>) -> Removable;
 }
 
-/// What is to be done.
+/// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The group is to have so many nodes.

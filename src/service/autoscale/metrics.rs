@@ -229,12 +229,9 @@ impl Newest {
 
     /// The values as the engine reads them, by namespace. Values without a namespace are in that of the empty name.
     pub fn by_namespace(&self) -> BTreeMap<String, Arc<Metrics>> {
-        fn of<'a, T: 'a + Clone, R>(
-            map: impl Iterator<Item = (&'a String, T)>,
-            namespace: &str,
-            read: impl FnOnce(Vec<T>) -> R,
-        ) -> R {
-            read(map.filter(|(of, _)| *of == namespace).map(|(_, value)| value).collect())
+        fn of<T: Clone>(map: &BTreeMap<(String, String), T>, namespace: &str) -> Vec<T> {
+            let from = map.range((namespace.to_owned(), String::new())..);
+            from.take_while(|((of, _), _)| of == namespace).map(|(_, value)| value.clone()).collect()
         }
         let namespaces: BTreeSet<&String> = self
             .pods
@@ -248,15 +245,9 @@ impl Newest {
         let root = Path::ROOT;
         let mut found = BTreeMap::new();
         for namespace in namespaces {
-            let pods = of(self.pods.iter().map(|((of, _), value)| (of, value.clone())), namespace, |list| {
-                pod_usages(&list, namespace, &root, &mut faults)
-            });
-            let custom = of(self.custom.iter().map(|((of, _), value)| (of, value.clone())), namespace, |list| {
-                custom_values(&list, namespace, &root, &mut faults)
-            });
-            let external = of(self.external.iter().map(|((of, _), list)| (of, list.clone())), namespace, |lists| {
-                external_values(&lists.concat(), &root, &mut faults)
-            });
+            let pods = pod_usages(&of(&self.pods, namespace), namespace, &root, &mut faults);
+            let custom = custom_values(&of(&self.custom, namespace), namespace, &root, &mut faults);
+            let external = external_values(&of(&self.external, namespace).concat(), &root, &mut faults);
             found.insert(namespace.clone(), Arc::new(Metrics { pods, custom, external }));
         }
         found

@@ -1,12 +1,18 @@
 //! Autoscaling: what `/autoscale/…` answers, and the loops that act on it.
 
+use std::sync::LazyLock;
+
 use super::{
     access::sight::Sight,
+    context::Chosen,
     decide::brought_cluster,
     error::{Error, Result},
 };
 use crate::{
-    core::snapshot::Snapshot,
+    core::{
+        policy::{Configuration, Profiles},
+        snapshot::Snapshot,
+    },
     live::View,
     wire::{cluster::Brought, fault::Cause},
 };
@@ -39,4 +45,15 @@ fn asked_about(brought: Option<&Brought>, view: &View, is_there: Result<()>, sig
     }
     is_there?;
     Ok(view.snapshot.clone())
+}
+
+/// The default configuration of the newest release, for clusters that come with a request.
+static NEWEST: LazyLock<Option<Profiles>> = LazyLock::new(|| Configuration::default().compile_all().ok());
+
+/// The policy that decides: of a cluster that came with the request, where none is named, the defaults of the newest release.
+fn newest(chosen: Chosen, is_brought: bool) -> Chosen {
+    match (chosen, &*NEWEST) {
+        (Chosen::BuiltIn, Some(newest)) if is_brought => Chosen::Request(newest.clone()),
+        (chosen, _) => chosen,
+    }
 }

@@ -89,7 +89,7 @@ pub struct Options {
     pub rules: Rules,
 }
 
-/// What the loop remembers, as it is stored.
+/// Memory of the loop, as it is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Stored {
@@ -171,7 +171,7 @@ struct Running {
     patience: Patience,
 }
 
-/// What a turn found out.
+/// Findings of a turn.
 struct Found {
     stored: Stored,
     turn: Turn,

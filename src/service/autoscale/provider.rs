@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::webhook::{Action, Hands, Message};
 use crate::{
-    net::grpc::GrpcClient,
+    grpc::GrpcClient,
     wire::protobuf::{Encoder, Fields, Value},
 };
 

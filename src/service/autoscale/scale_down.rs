@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{asked_about, refused};
+use super::{asked_about, newest, refused};
 use crate::{
     core::{
         advise::{
@@ -48,6 +48,7 @@ pub fn scale_down(
         None => Groups::stored(&snapshot).map_err(|error| Error::BadRequest(format!("nodeGroups: {error}")))?,
     };
     let chosen = decided_under(request.policy.as_deref(), request.profile.as_deref(), policy, view)?;
+    let chosen = newest(chosen, request.cluster.is_some());
     let now = told.unwrap_or_else(|| i64::try_from(now.as_nanosecond()).unwrap_or(i64::MAX));
     let answer = scale_down::plan(&Input {
         snapshot: &snapshot,

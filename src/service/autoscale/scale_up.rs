@@ -1,10 +1,8 @@
 //! Scale-up: which node groups are to grow for the pods that fit nowhere. Nothing is stored.
 
-use std::sync::LazyLock;
-
 use jiff::Timestamp;
 
-use super::{asked_about, refused};
+use super::{asked_about, newest, refused};
 use crate::{
     core::{
         advise::{
@@ -12,13 +10,11 @@ use crate::{
             scale_up::{exact::exact, scale_up as by_one_loop},
         },
         model::Pod,
-        policy::{Configuration, Profiles},
         snapshot::Snapshot,
     },
     live::View,
     service::{
         access::sight::Sight,
-        context::Chosen,
         decide::decided_under,
         error::{Error, Result},
     },
@@ -27,9 +23,6 @@ use crate::{
 
 /// Nodes of a cluster, with those that its groups await.
 pub const MOST_NODES: usize = 20_000;
-
-/// The default configuration of the newest release, for clusters that come with a request.
-static NEWEST: LazyLock<Option<Profiles>> = LazyLock::new(|| Configuration::default().compile_all().ok());
 
 /// Answers a request. `sight`: the stored pods that the caller may name. `now`: the time where the request has none.
 ///
@@ -51,10 +44,7 @@ pub fn scale_up(
     };
     bounded(&snapshot, &groups)?;
     let chosen = decided_under(request.policy.as_deref(), request.profile.as_deref(), policy, view)?;
-    let chosen = match (chosen, &*NEWEST) {
-        (Chosen::BuiltIn, Some(newest)) if request.cluster.is_some() => Chosen::Request(newest.clone()),
-        (chosen, _) => chosen,
-    };
+    let chosen = newest(chosen, request.cluster.is_some());
     let profiles = chosen.profiles();
     let now = told.unwrap_or_else(|| i64::try_from(now.as_nanosecond()).unwrap_or(i64::MAX));
     let answer = match request.engine {

@@ -13,6 +13,7 @@ use crate::{
     live::View,
     service::{
         Service,
+        compute::compute_long,
         error::{Error, Result},
     },
     wire::autoscale::status::{AutoscaleStatus, GroupStatus, LeavingNode, UnneededNode},
@@ -24,13 +25,17 @@ use crate::{
 /// Node groups that contradict each other, and the errors of the store.
 pub async fn status(service: &Service, cluster: &str, view: &Arc<View>) -> Result<AutoscaleStatus> {
     let (stored, record) = stored(service, cluster).await?;
-    let groups = Groups::stored(&view.snapshot).map_err(|error| Error::BadRequest(error.to_string()))?;
     let running = match &record {
         None => "off",
         Some(_) if stored.acts => "act",
         Some(_) => "advise",
     };
-    Ok(AutoscaleStatus { running, ..picture(&view.snapshot, &groups, stored) })
+    let snapshot = view.snapshot.clone();
+    let work = move || -> Result<AutoscaleStatus> {
+        let groups = Groups::stored(&snapshot).map_err(|error| Error::BadRequest(format!("nodeGroups: {error}")))?;
+        Ok(AutoscaleStatus { running, ..picture(&snapshot, &groups, stored) })
+    };
+    compute_long(false, work).await?
 }
 
 fn picture(snapshot: &Snapshot, groups: &Groups, stored: Stored) -> AutoscaleStatus {

@@ -193,7 +193,13 @@ impl Asking<'_> {
         let checkpoints = self.list(CHECKPOINTS, None).await?;
         let (request, revision) = (request.clone(), self.context.view.snapshot.revision);
         let work = move || -> Result<VpaReport> {
-            let items = autoscalers.iter().map(|record| of_checkpoints(record, &checkpoints, &request));
+            let mut of_vpa: BTreeMap<(String, String), Vec<VerticalPodAutoscalerCheckpoint>> = BTreeMap::new();
+            for record in &checkpoints {
+                let checkpoint = checkpoint(record)?;
+                let key = (record.key.namespace.to_string(), checkpoint.spec.vpa_object_name.clone());
+                of_vpa.entry(key).or_default().push(checkpoint);
+            }
+            let items = autoscalers.iter().map(|record| of_checkpoints(record, &mut of_vpa, &request));
             Ok(VpaReport { revision, items: items.collect::<Result<_>>()?, ..VpaReport::default() })
         };
         compute_long(false, work).await?
@@ -327,15 +333,17 @@ fn refused(causes: Vec<crate::wire::fault::Cause>) -> Error {
 }
 
 /// The answer for one of all stored autoscalers. One that breaks rules has its status alone.
-fn of_checkpoints(record: &Record, checkpoints: &[Record], request: &VpaRequest) -> Result<VpaReport> {
+fn of_checkpoints(
+    record: &Record,
+    checkpoints: &mut BTreeMap<(String, String), Vec<VerticalPodAutoscalerCheckpoint>>,
+    request: &VpaRequest,
+) -> Result<VpaReport> {
     let vpa = VerticalPodAutoscaler::stored(&record.body)?;
     let (namespace, name) = (vpa.metadata.namespace.clone(), vpa.metadata.name.clone());
-    let of_vpa = checkpoints.iter().filter(|record| *record.key.namespace == *namespace).map(checkpoint);
-    let of_vpa: Result<Vec<_>> = of_vpa.collect();
     let asked = VpaRequest {
         vpa: Some(vpa.clone()),
         selector: Some(PodSelector::default()),
-        checkpoints: of_vpa?.into_iter().filter(|of| of.spec.vpa_object_name == name).collect(),
+        checkpoints: checkpoints.remove(&(namespace.clone(), name.clone())).unwrap_or_default(),
         now: request.now.clone(),
         config: request.config.clone(),
         global_max_allowed: request.global_max_allowed.clone(),

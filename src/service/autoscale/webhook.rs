@@ -25,7 +25,7 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// Messages that are sent in a row, so that a turn of the loop is not held up for long.
 const AT_ONCE: usize = 64;
 
-/// What the webhook is to do.
+/// The action that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Action {
@@ -45,7 +45,7 @@ pub struct Message {
     pub cluster: String,
     /// The group.
     pub group: String,
-    /// What to do.
+    /// The action.
     pub action: Action,
     /// The number of nodes that the group is to have.
     pub target_size: u32,

@@ -338,7 +338,7 @@ pub struct Action {
     pub node: Option<String>,
     /// The revision of the state on which it was decided.
     pub revision: u64,
-    /// What was done, and why.
+    /// The action and its reason.
     pub message: String,
 }
 

@@ -79,7 +79,9 @@ pub async fn bundle(
     let decision = decisions::get(service, cluster, id).await?;
     let gone = |why: String| Error::Expired(format!("there is no bundle of the decision {id}: {why}"));
     if !decision.call.is_choice() {
-        return Err(Error::BadRequest("it is no choice among nodes: there is no bundle".into()));
+        return Err(Error::BadRequest(
+            "a bind that was asked for, and an action of a loop, is no choice among nodes: there is no bundle".into(),
+        ));
     }
     let walk = Box::pin(Walk::to(service, cluster, &decision, true)).await?;
     let (pod, _) = walk.come_to(&decision).map_err(gone)?;

@@ -97,21 +97,34 @@ impl Groups {
     /// # Errors
     /// Groups whose labels select one node.
     pub fn stored(snapshot: &Snapshot) -> Result<Self, GroupError> {
-        let list = snapshot.node_groups().map(|stored| {
-            work::spend_on(snapshot.node_count() * stored.selector.iter().len().max(1));
-            let own = snapshot.nodes().filter(|info| stored.has(&info.node));
-            let nodes: Vec<Name> = own.map(|info| info.name().clone()).collect();
-            Group {
-                id: stored.name.clone(),
-                min: stored.min,
-                max: stored.max,
-                target: stored.target.unwrap_or_else(|| u32::try_from(nodes.len()).unwrap_or(u32::MAX)),
-                nodes,
-                template: stored.template.clone(),
-                cost: stored.cost,
-                options: stored.options.clone(),
-                zero_or_max: false,
+        // Groups by one of their labels: a node is looked at by those alone that ask for one of its own.
+        let mut by_label: HashMap<&(Name, Name), Vec<usize>> = HashMap::new();
+        for (at, stored) in snapshot.node_groups().enumerate() {
+            if let Some(label) = stored.selector.iter().next() {
+                by_label.entry(label).or_default().push(at);
             }
+        }
+        let stored: Vec<_> = snapshot.node_groups().collect();
+        let mut nodes_of: Vec<Vec<Name>> = vec![Vec::new(); stored.len()];
+        for info in snapshot.nodes() {
+            for label in info.node.labels.iter() {
+                let asking = by_label.get(label).map_or(&[][..], Vec::as_slice);
+                work::spend_on(1 + asking.len());
+                for at in asking.iter().filter(|at| stored[**at].has(&info.node)) {
+                    nodes_of[*at].push(info.name().clone());
+                }
+            }
+        }
+        let list = stored.into_iter().zip(nodes_of).map(|(stored, nodes)| Group {
+            id: stored.name.clone(),
+            min: stored.min,
+            max: stored.max,
+            target: stored.target.unwrap_or_else(|| u32::try_from(nodes.len()).unwrap_or(u32::MAX)),
+            nodes,
+            template: stored.template.clone(),
+            cost: stored.cost,
+            options: stored.options.clone(),
+            zero_or_max: false,
         });
         Self::new(list.collect())
     }

@@ -169,6 +169,15 @@ impl NodeTemplate {
             if node.metadata.name.is_empty() { format!("template-{group}") } else { node.metadata.name.clone() }.into();
         let node = Node { metadata: ObjectMeta { name: name.to_string(), ..node.metadata }, ..node };
         let Converted { mut object, causes } = node.to_core();
+        let amounts = [("capacity", Some(&self.status.capacity)), ("allocatable", self.status.allocatable.as_ref())];
+        for (field, amounts) in amounts.into_iter().filter_map(|(field, of)| Some((field, of?))) {
+            let status = Path::ROOT.child("status");
+            let at = status.child(field);
+            for (name, text) in amounts {
+                // One that cannot be read is a fault already.
+                amount(Some(text), &at.key(name), &mut own);
+            }
+        }
         if object.allocatable == model::Resources::default() {
             own.unreadable(
                 &Path::ROOT.child("status").child("allocatable"),
@@ -236,6 +245,10 @@ mod tests {
             (r#"{"metadata": {"name": "a"}, "spec": {"minSize": 2, "maxSize": 1}}"#, "spec.maxSize"),
             (r#"{"metadata": {"name": "a"}, "spec": {"maxSize": 9999999999}}"#, "spec.maxSize"),
             (r#"{"metadata": {"name": "a"}, "spec": {"cost": "-1"}}"#, "spec.cost"),
+            (
+                r#"{"metadata": {"name": "a"}, "spec": {"template": {"status": {"capacity": {"cpu": "-4"}}}}}"#,
+                "spec.template.status.capacity[cpu]",
+            ),
             (r#"{"metadata": {"name": "a"}, "spec": {"template": {}}}"#, "spec.template.status.allocatable"),
             (
                 r#"{"metadata": {"name": "a"}, "spec": {"template": {"status": {"capacity": {"cpu": "lots"}}}}}"#,

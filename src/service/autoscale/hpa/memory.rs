@@ -23,7 +23,7 @@ const KIND: &str = "hpa";
 /// Time for which entries count: the longest stabilization window, and longer than the longest period of a policy.
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(1);
 
-/// What one synchronization adds.
+/// Additions of one synchronization.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Note {

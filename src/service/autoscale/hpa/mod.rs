@@ -5,7 +5,7 @@ pub mod prometheus;
 mod stored;
 mod turns;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use self::stored::Stored;
 pub use self::turns::{Settings, start};
@@ -14,18 +14,22 @@ use crate::{
     core::{
         access::ResourceAttributes,
         advise::hpa::{History, Metrics, Options, PodState},
+        model::Name,
     },
     service::{
         Service,
         access::Caller,
         compute::{compute, compute_long},
-        error::Result,
+        error::{Error, Result},
     },
     wire::autoscale::hpa::{
         Case, Given, Hpa, HpaAnswer, HpaList, HpaReport, HpaRequest, HpaStep, NamedReport, ScaleDocument, SyncReport,
         play, selection,
     },
 };
+
+/// Autoscalers that one answer is about.
+const MOST_AUTOSCALERS: usize = 1_000;
 
 /// The answer to a request. Of what it does not bring, the stored state is asked, as of a revision if there is one.
 ///
@@ -58,7 +62,7 @@ pub async fn answer(
     if is_stored && given.history.is_none() {
         given.history = Some(memory::of(service, cluster, &hpa.core.namespace, &hpa.core.name).await?);
     }
-    let case = match case_of(&from, hpa, given).await? {
+    let case = match case_of(&from, hpa, given, &mut Known::default()).await? {
         Ok(case) => case,
         Err(report) => return Ok(one(*report)),
     };
@@ -79,7 +83,12 @@ fn one(last: SyncReport) -> HpaAnswer {
 }
 
 /// The question with what was given and what is stored; the report instead if the target has no scale.
-async fn case_of(from: &Stored<'_>, hpa: Hpa, given: Given) -> Result<std::result::Result<Case, Box<SyncReport>>> {
+async fn case_of(
+    from: &Stored<'_>,
+    hpa: Hpa,
+    given: Given,
+    known: &mut Known,
+) -> Result<std::result::Result<Case, Box<SyncReport>>> {
     let scale = match given.scale {
         Some(scale) => scale,
         None => match from.scale(&hpa).await? {
@@ -89,15 +98,12 @@ async fn case_of(from: &Stored<'_>, hpa: Hpa, given: Given) -> Result<std::resul
     };
     let pods = match given.pods {
         Some(pods) => Arc::new(pods),
-        None => from.pods(&hpa.core.namespace).await?,
+        None => known.pods(from, &hpa.core.namespace).await?,
     };
     let mut found = Metrics::default();
     if given.pod_usages.is_none() || given.custom_values.is_none() || given.external_values.is_none() {
         from.caller_may(ResourceAttributes::new("list", "metrics.k8s.io", "pods").within(&hpa.core.namespace)).await?;
-        let newest = metrics::newest(from.service, from.cluster).await?;
-        let namespace = hpa.core.namespace.clone();
-        let all = compute(move || metrics::of_namespace(&newest.by_namespace(), &namespace)).await?;
-        found = Arc::unwrap_or_clone(all);
+        found = Arc::unwrap_or_clone(known.metrics(from, &hpa.core.namespace).await?);
     }
     let metrics = Metrics {
         pods: given.pod_usages.unwrap_or(found.pods),
@@ -105,6 +111,34 @@ async fn case_of(from: &Stored<'_>, hpa: Hpa, given: Given) -> Result<std::resul
         external: given.external_values.unwrap_or(found.external),
     };
     Ok(Ok(case(hpa, &scale, given.history.unwrap_or_default(), given.now, (pods, Arc::new(metrics), given.options))))
+}
+
+/// Stored state that several autoscalers need, read once.
+#[derive(Default)]
+struct Known {
+    pods: BTreeMap<Name, Arc<Vec<PodState>>>,
+    metrics: Option<BTreeMap<String, Arc<Metrics>>>,
+}
+
+impl Known {
+    /// The pods of a namespace.
+    async fn pods(&mut self, from: &Stored<'_>, namespace: &Name) -> Result<Arc<Vec<PodState>>> {
+        if let Some(pods) = self.pods.get(namespace) {
+            return Ok(pods.clone());
+        }
+        let pods = from.pods(namespace).await?;
+        self.pods.insert(namespace.clone(), pods.clone());
+        Ok(pods)
+    }
+
+    /// The newest metrics of a namespace.
+    async fn metrics(&mut self, from: &Stored<'_>, namespace: &str) -> Result<Arc<Metrics>> {
+        if self.metrics.is_none() {
+            let newest = metrics::newest(from.service, from.cluster).await?;
+            self.metrics = Some(compute(move || newest.by_namespace()).await?);
+        }
+        Ok(metrics::of_namespace(self.metrics.get_or_insert_default(), namespace))
+    }
 }
 
 /// The parts of a question that several autoscalers share.
@@ -127,8 +161,14 @@ fn case(hpa: Hpa, scale: &ScaleDocument, history: History, now: i64, (pods, metr
 
 /// The answers for all stored autoscalers.
 async fn all(from: &Stored<'_>, namespace: Option<String>, given: Given) -> Result<HpaList> {
-    let mut list = HpaList::default();
-    for hpa in from.autoscalers(namespace).await? {
+    let (mut list, mut known) = (HpaList::default(), Known::default());
+    let autoscalers = from.autoscalers(namespace).await?;
+    if autoscalers.len() > MOST_AUTOSCALERS {
+        let why =
+            format!("there are more than {MOST_AUTOSCALERS} autoscalers; ask for one, or for those of a namespace");
+        return Err(Error::BadRequest(format!("name: Required value: {why}")));
+    }
+    for hpa in autoscalers {
         let named = |report: SyncReport, hpa: &Hpa| NamedReport {
             namespace: hpa.core.namespace.to_string(),
             name: hpa.core.name.to_string(),
@@ -138,7 +178,7 @@ async fn all(from: &Stored<'_>, namespace: Option<String>, given: Given) -> Resu
         let history = memory::of(from.service, from.cluster, &hpa.core.namespace, &hpa.core.name).await?;
         let given = Given { history: Some(history), ..given.clone() };
         let of = hpa.clone();
-        let report = match case_of(from, hpa, given).await? {
+        let report = match case_of(from, hpa, given, &mut known).await? {
             Ok(case) => compute(move || played(case, None)).await??.last,
             Err(report) => *report,
         };

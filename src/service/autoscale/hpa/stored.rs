@@ -41,7 +41,7 @@ pub(super) struct Stored<'s> {
 pub(super) struct Read {
     /// The scale.
     pub(super) scale: ScaleDocument,
-    /// The same as text.
+    /// As text.
     pub(super) json: String,
     /// The target.
     pub(super) target: Target,

@@ -245,18 +245,12 @@ fn large_cluster_is_rescheduled() {
     let mut policy = policy_of([Arc::new(low) as Arc<dyn Strategy>, Arc::new(spread), duplicates()]);
     policy.profiles[0].evictor.node_fit = true;
     policy.limits.total = Some(5_000);
-    #[allow(clippy::disallowed_methods, reason = "it measures")]
-    let clock = std::time::Instant::now();
     let outcome = reschedule(&snapshot, &policy, NOW).expect("the policy suits");
-    let chosen = clock.elapsed();
     let (after, moves) = carry_out(&snapshot, &outcome.evicted, &scheduling(), NOW);
-    let placed = clock.elapsed();
     let before = Measure::of(&snapshot, &policy, NOW).expect("a measure");
     let then = Measure::of(&after, &policy, NOW).expect("a measure");
-    let measured = clock.elapsed();
     println!("{} moves, {} wanted before, {} after", moves.len(), before.wanted, then.wanted);
-    println!("chosen after {chosen:?}, placed after {placed:?}, measured after {measured:?}");
     let plan =
         best(&snapshot, &policy, &scheduling(), Bounds { rounds: 1, moves: 100 }, NOW).expect("the policy suits");
-    println!("best: {} moves after {:?}", plan.rounds.iter().map(Vec::len).sum::<usize>(), clock.elapsed());
+    println!("best: {} moves", plan.rounds.iter().map(Vec::len).sum::<usize>());
 }

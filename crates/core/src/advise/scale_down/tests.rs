@@ -442,7 +442,7 @@ proptest! {
 /// 5,000 nodes and 150,000 pods within two seconds; run in release: `cargo test --release -p podberth-core scale_down -- --ignored --nocapture`.
 #[test]
 #[ignore = "takes its time in a debug build"]
-#[allow(clippy::disallowed_methods, clippy::print_stdout, reason = "it measures")]
+#[allow(clippy::print_stdout, reason = "it tells what it found")]
 fn answers_for_five_thousand_nodes() {
     for (cpu, pods, free, what) in [
         (32, 30, false, "half full, budgets block"),
@@ -458,12 +458,10 @@ fn answers_for_five_thousand_nodes() {
             }
         }
         case.options.utilization_threshold = 10.0;
-        let begin = std::time::Instant::now();
         let answer = case.answer();
-        let took = begin.elapsed();
         let count = |of: fn(&NodeAnswer) -> bool| answer.nodes.iter().filter(|node| of(node)).count();
         println!(
-            "{what}: {took:?}, {} unneeded, {} blocked, {} without a place",
+            "{what}: {} unneeded, {} blocked, {} without a place",
             count(|node| node.unneeded),
             count(|node| node.blocking.is_some()),
             count(|node| node.homeless.is_some()),

@@ -137,19 +137,11 @@ fn five_thousand_pods_over_twenty_groups_take_two_seconds() {
     let (snapshot, groups) = large();
     let groups = Groups::new(groups).unwrap();
     let profiles = Configuration::default().compile_all().unwrap();
-    let began = std::time::Instant::now();
     let found = scale_up(&snapshot, &profiles, &groups, &Options::default(), MINUTE);
-    println!("one loop: {:?}, {:?}", began.elapsed(), found.increase);
+    println!("one loop: {:?}", found.increase);
     assert_eq!(found.options.len(), 20);
-    let began = std::time::Instant::now();
     let found =
         exact::exact(&snapshot, &profiles, &groups, &Options::default(), (exact::Goal::Placement, 200_000), MINUTE);
     let exact = found.exact.unwrap();
-    println!(
-        "exact: {:?}, {} nodes, at least {}, {:?}",
-        began.elapsed(),
-        exact.nodes,
-        exact.lower_bound,
-        found.increase
-    );
+    println!("exact: {} nodes, at least {}, {:?}", exact.nodes, exact.lower_bound, found.increase);
 }

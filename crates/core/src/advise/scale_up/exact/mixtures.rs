@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{model::Resources, work};
 
-/// What is done with a mixture.
+/// Treatment of a mixture.
 type Each<'e> = dyn FnMut(&Counts, &mut Steps) -> ControlFlow<()> + 'e;
 
 struct Mixing<'m, 's, 'a> {

@@ -16,14 +16,16 @@
 use regex::{Regex, RegexBuilder};
 
 use super::Candidate;
-use crate::advise::Advice;
+use crate::{advise::Advice, work};
 
 pub(super) const ADVICE: Advice = Advice { name: "priority", kind: "Expander", source: include_str!("priority.rs") };
 
 /// Patterns that priorities may have, together.
-const MOST_PATTERNS: usize = 1000;
+const MOST_PATTERNS: usize = 200;
 /// Bytes of a compiled pattern.
-const PATTERN_SIZE: usize = 1 << 20;
+const PATTERN_SIZE: usize = 128 << 10;
+/// Steps of work that compiling a pattern takes.
+const COMPILING: u64 = 100_000;
 /// The lowest priority that can win.
 const LEAST: i64 = -1;
 
@@ -60,6 +62,7 @@ impl Priorities {
             if priorities.len() == MOST_PATTERNS {
                 return Err(PriorityError::TooMany);
             }
+            work::spend(COMPILING);
             let compiled = RegexBuilder::new(pattern).size_limit(PATTERN_SIZE).build().map_err(|error| {
                 let why = error.to_string().lines().last().unwrap_or_default().to_owned();
                 PriorityError::Pattern { priority, pattern: pattern.to_owned(), why }
@@ -71,6 +74,7 @@ impl Priorities {
 
     /// The highest priority of a group; `None` if no pattern matches its name.
     fn of(&self, group: &str) -> Option<i64> {
+        work::spend_on(self.0.len().saturating_mul(1 + group.len()));
         let matching = self.0.iter().filter(|(_, pattern)| pattern.is_match(group));
         matching.map(|(priority, _)| *priority).max()
     }
