@@ -21,8 +21,7 @@ pub struct RootPaths {
 ///
 /// Browsers are sent to the web page; other clients get the paths of the API.
 #[utoipa::path(get, path = "/", operation_id = "getRoot", tag = "documents", responses(
-    (status = 200, description = "The paths of the API.", body = RootPaths),
-    (status = 303, description = "The web page is at `ui/`."),
+    (status = 200, description = "The paths of the API. A browser gets 303 and goes to `ui/`.", body = RootPaths),
 ))]
 pub async fn root(headers: HeaderMap) -> Response {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());

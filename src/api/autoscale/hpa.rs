@@ -21,7 +21,7 @@ use crate::{
         error::{Error, Result},
     },
     wire::{
-        autoscale::hpa::{HpaAnswer, HpaRequest},
+        autoscale::hpa::{HpaReport, HpaRequest},
         decode,
     },
 };
@@ -44,7 +44,7 @@ use crate::{
         "scale": {"spec": {"replicas": 3}, "status": {"replicas": 3, "selector": "app=web"}},
         "externalMetrics": [{"metricName": "queue_depth", "metricLabels": {"queue": "orders"}, "value": "150"}]
     })),
-    responses((status = 200, description = "The number of replicas, and why.", body = HpaAnswer), DecisionErrors, PastErrors))]
+    responses((status = 200, description = "The number of replicas, and why.", body = HpaReport), DecisionErrors, PastErrors))]
 pub async fn autoscale_hpa(
     State(state): State<AppState>,
     ClusterName(cluster): ClusterName,

@@ -89,7 +89,7 @@ pub struct PodMetricsList {
     /// `metrics.k8s.io/v1beta1`
     pub api_version: &'static str,
     /// Empty.
-    #[schema(value_type = Object)]
+    #[schema(value_type = std::collections::BTreeMap<String, serde_json::Value>)]
     pub metadata: serde_json::Value,
     /// The use of each pod.
     pub items: Vec<PodMetrics>,

@@ -252,6 +252,7 @@ pub fn play(mut case: Case, steps: Option<&[HpaStep]>) -> Result<HpaReport, Vec<
         reports.push(sync(&mut case));
     }
     Ok(HpaReport {
+        items: None,
         last: reports.last().cloned().unwrap_or_default(),
         steps: steps.is_some().then_some(reports),
         history: (&case.history).into(),

@@ -17,7 +17,7 @@ use podberth_core::{
 
 /// The number of replicas that a workload needs: the fields of the last synchronization, and of all of them if there were several.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct HpaReport {
     /// The last synchronization.
     #[serde(flatten)]
@@ -28,10 +28,14 @@ pub struct HpaReport {
     pub steps: Option<Vec<SyncReport>>,
     /// The memory of the controller afterwards, for the next request.
     pub history: HistoryDocument,
+    /// In place of all other fields, the answers about all stored autoscalers, if the request was about no single one.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub items: Option<Vec<NamedReport>>,
 }
 
 /// The answer to a request: about one autoscaler, or about all stored ones.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum HpaAnswer {
     /// About one.
@@ -41,7 +45,7 @@ pub enum HpaAnswer {
 }
 
 /// The numbers of replicas that the targets of all stored autoscalers should have.
-#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HpaList {
     /// The autoscalers, by namespace and name.
@@ -65,7 +69,7 @@ pub struct NamedReport {
 
 /// The result of one synchronization.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct SyncReport {
     /// The time of it.
     pub time: String,
@@ -78,10 +82,10 @@ pub struct SyncReport {
     /// `status.desiredReplicas`: as `replicas`, or as before where the metrics failed.
     pub desired_replicas: i32,
     /// `status.currentMetrics`. A metric that failed has an empty type.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<std::collections::BTreeMap<String, serde_json::Value>>)]
     pub current_metrics: Vec<Value>,
     /// `status.conditions`.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<std::collections::BTreeMap<String, serde_json::Value>>)]
     pub conditions: Vec<Value>,
     /// The reason of the change; empty where there is none.
     pub reason: String,

@@ -20,7 +20,7 @@ use crate::objects::{
 #[serde(rename_all = "camelCase", default)]
 pub struct HpaRequest {
     /// A HorizontalPodAutoscaler (`autoscaling/v2`). In its place, `name` and `namespace` are those of a stored one.
-    #[schema(nullable = false, value_type = Object)]
+    #[schema(nullable = false, value_type = std::collections::BTreeMap<String, serde_json::Value>)]
     pub hpa: Option<Box<RawValue>>,
     /// The name of a stored HorizontalPodAutoscaler.
     #[schema(nullable = false)]
@@ -61,10 +61,8 @@ pub struct HpaRequest {
 #[serde(rename_all = "camelCase", default)]
 pub struct ScaleDocument {
     /// The wanted state.
-    #[schema(inline)]
     pub spec: ScaleSpecPart,
     /// The present state.
-    #[schema(inline)]
     pub status: ScaleStatusPart,
 }
 

@@ -18,7 +18,7 @@ pub struct PluginConfig {
     #[schema(example = "LowNodeUtilization")]
     pub name: String,
     /// Its arguments.
-    #[schema(nullable = false, value_type = Object)]
+    #[schema(nullable = false, value_type = std::collections::BTreeMap<String, serde_json::Value>)]
     pub args: Option<Box<RawValue>>,
 }
 

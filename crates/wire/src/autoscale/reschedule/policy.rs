@@ -47,10 +47,10 @@ pub struct DeschedulerPolicy {
     #[schema(nullable = false)]
     pub eviction_failure_event_notification: Option<bool>,
     /// Taken, and not read: utilization is counted by requests.
-    #[schema(nullable = false, value_type = Object)]
+    #[schema(nullable = false, value_type = std::collections::BTreeMap<String, serde_json::Value>)]
     pub metrics_collector: Option<Value>,
     /// Taken, and not read: utilization is counted by requests.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<std::collections::BTreeMap<String, serde_json::Value>>)]
     pub metrics_providers: Vec<Value>,
     /// The grace period of evictions, in seconds; each pod's own where absent.
     #[schema(nullable = false)]
