@@ -6,7 +6,11 @@ use serde_json::Value;
 
 use podberth_core::advise::reschedule::reschedule;
 use podberth_testkit::answers;
-use podberth_wire::{autoscale::reschedule::DeschedulerPolicy, cluster::Cluster, decode};
+use podberth_wire::{
+    autoscale::reschedule::{DeschedulerPolicy, RescheduleRequest},
+    cluster::Cluster,
+    decode,
+};
 
 fn sorted(names: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut names: Vec<String> = names.into_iter().collect();
@@ -112,4 +116,58 @@ fn evictions_equal_those_of_the_descheduler_in_any_order_of_names() {
         }
     }
     assert!(differing.is_empty(), "{} differ:\n{}", differing.len(), differing.join("\n"));
+}
+
+fn faults(request: &str) -> Vec<String> {
+    let request: RescheduleRequest = decode::from_slice(request.as_bytes()).expect("a request");
+    let causes = request.read().expect_err("it has faults");
+    causes.into_iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect()
+}
+
+#[test]
+fn faults_of_requests_name_their_fields() {
+    let of = |config: &str, enabled: &str, more: &str| {
+        format!(
+            r#"{{"policy": {{"apiVersion": "descheduler/v1alpha2", "kind": "DeschedulerPolicy", "profiles": [{{"name": "p",
+                "pluginConfig": [{config}], "plugins": {{"balance": {{"enabled": [{enabled}]}}}}}}]}}{more}}}"#
+        )
+    };
+    let at = "policy.profiles[0]";
+    let table = [
+        ("{}".to_owned(), "policy: Required value: a DeschedulerPolicy of descheduler/v1alpha2".to_owned()),
+        (
+            of("", "", r#", "until": "never""#),
+            "until: Unsupported value: \"never\": supported values: \"once\", \"best\"".into(),
+        ),
+        (
+            of("", "", r#", "maxMoves": 10001"#),
+            "maxMoves: Invalid value: 10001: must be less than or equal to 10000".into(),
+        ),
+        (of("", "", r#", "rounds": 0"#), "rounds: Invalid value: 0: must be between 1 and 50, inclusive".into()),
+        (
+            of("", r#""RemoveDuplicates""#, ""),
+            format!(
+                "{at}.plugins.balance.enabled[0]: Not found: \"RemoveDuplicates\": pluginConfig has no arguments for it"
+            ),
+        ),
+        (
+            of(r#"{"name": "RemoveDuplicates", "args": {"namespace": {}}}"#, "", ""),
+            format!(
+                "{at}.pluginConfig[0].args.namespace: Forbidden: unknown field `namespace`, expected `namespaces` or `excludeOwnerKinds`"
+            ),
+        ),
+        (
+            of(r#"{"name": "RemovePodsHavingTooManyRestarts", "args": {"podRestartThreshold": 0}}"#, "", ""),
+            format!(
+                "{at}.pluginConfig[0].args.podRestartThreshold: Invalid value: 0: must be greater than or equal to 1"
+            ),
+        ),
+        (
+            of(r#"{"name": "DefaultEvictor", "args": {"priorityThreshold": {"value": 5, "name": "high"}}}"#, "", ""),
+            format!("{at}.pluginConfig[0].args.priorityThreshold: Forbidden: only one of value and name may be given"),
+        ),
+    ];
+    for (request, expected) in table {
+        assert_eq!(faults(&request), [expected], "{request}");
+    }
 }
