@@ -12,7 +12,7 @@ use tower::ServiceExt;
 use crate::wire::{explanation::Explanation, table};
 
 const CLUSTER: &str = include_str!("../../examples/cluster.yaml");
-/// Objects that the web page alone shows.
+/// Further nodes and pods, for the web page.
 const MORE: &str = include_str!("../../examples/demo.yaml");
 const PODS: [(&str, &str); 2] = [
     ("shop/web-4", include_str!("../../examples/pods/web.yaml")),
