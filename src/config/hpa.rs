@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::Args;
+use clap::{ArgAction, Args, builder::BoolishValueParser};
 
 use super::values::duration;
 
@@ -10,7 +10,8 @@ use super::values::duration;
 #[derive(Clone, Debug, Args)]
 pub struct HpaSettings {
     /// Scale the targets of stored HorizontalPodAutoscalers by their metrics. Of several processes on a database one does it
-    #[arg(long)]
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true,
+          default_value = "false", default_missing_value = "true", value_parser = BoolishValueParser::new())]
     pub hpa: bool,
 
     /// Clusters whose HorizontalPodAutoscalers the loop looks after, separated by commas

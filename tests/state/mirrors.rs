@@ -71,12 +71,18 @@ async fn send(server: &Server, method: &str, path: &str, media_type: &str, body:
 }
 
 /// Paths at which something may be written in a mirrored cluster: it is Podberth's own, or a bind.
-const OPEN: [&str; 15] = [
+const OPEN: [&str; 20] = [
     "/filter",
     "/prioritize",
     "/preempt",
     "/explain",
     "/simulate",
+    "/autoscale/",
+    "/reschedule",
+    // Metrics are no objects.
+    "/apis/custom.metrics.k8s.io/",
+    "/apis/external.metrics.k8s.io/",
+    "/apis/metrics.k8s.io/",
     "/replay",
     "/forks",
     "/bind",

@@ -143,7 +143,8 @@ async fn keep_pods(state: &AppState, cluster: ClusterName, namespace: &str, body
 ///
 /// `PodMetrics`, a list of them, or a `PodMetricsList`, as metrics-server has it. The newest values of each pod count, for three minutes.
 #[utoipa::path(post, path = "/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods", operation_id = "sendPodMetricsOfNamespace", tag = "autoscaling",
-    request_body(content = MetricItems<PodMetrics>),
+    request_body(content = MetricItems<PodMetrics>, example = json!({"items": [
+        {"metadata": {"name": "web-1", "namespace": "example"}, "containers": [{"name": "main", "usage": {"cpu": "250m", "memory": "64Mi"}}]}]})),
     responses((status = 201, description = "The values are kept.", body = MetricsKept), ReadErrors))]
 pub async fn send_pods_of(
     State(state): State<AppState>,
@@ -158,7 +159,8 @@ pub async fn send_pods_of(
 ///
 /// As for one namespace; each item names its namespace.
 #[utoipa::path(post, path = "/apis/metrics.k8s.io/v1beta1/pods", operation_id = "sendPodMetrics", tag = "autoscaling",
-    request_body(content = MetricItems<PodMetrics>),
+    request_body(content = MetricItems<PodMetrics>, example = json!({"items": [
+        {"metadata": {"name": "web-1", "namespace": "example"}, "containers": [{"name": "main", "usage": {"cpu": "250m", "memory": "64Mi"}}]}]})),
     responses((status = 201, description = "The values are kept.", body = MetricsKept), ReadErrors))]
 pub async fn send_pods(State(state): State<AppState>, cluster: ClusterName, body: JsonBytes) -> Result<Kept> {
     keep_pods(&state, cluster, "", body).await
@@ -214,7 +216,8 @@ pub async fn list_pods(
 ///
 /// `MetricValue`s of pods and of other objects of the namespace, or a `MetricValueList`. The newest value of each series counts, for three minutes.
 #[utoipa::path(post, path = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/{namespace}", operation_id = "sendCustomMetrics", tag = "autoscaling",
-    request_body(content = MetricItems<MetricValue>),
+    request_body(content = MetricItems<MetricValue>, example = json!({"items": [
+        {"describedObject": {"kind": "Pod", "name": "web-1"}, "metric": {"name": "requests_per_second"}, "value": "12"}]})),
     responses((status = 201, description = "The values are kept.", body = MetricsKept), ReadErrors))]
 pub async fn send_custom(
     State(state): State<AppState>,
@@ -244,7 +247,7 @@ pub async fn send_custom(
 /// `ExternalMetricValue`s for autoscalers of the namespace, or an `ExternalMetricValueList`. The series of a metric in one message replace all earlier
 /// ones of that metric. They count for three minutes.
 #[utoipa::path(post, path = "/apis/external.metrics.k8s.io/v1beta1/namespaces/{namespace}", operation_id = "sendExternalMetrics", tag = "autoscaling",
-    request_body(content = MetricItems<ExternalMetricValue>),
+    request_body(content = MetricItems<ExternalMetricValue>, example = json!({"items": [{"metricName": "queue_length", "value": "40"}]})),
     responses((status = 201, description = "The values are kept.", body = MetricsKept), ReadErrors))]
 pub async fn send_external(
     State(state): State<AppState>,
