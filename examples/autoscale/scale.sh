@@ -13,5 +13,9 @@ case $action in
             curl -s -o /dev/null "$server/api/v1/nodes" -d "$node"
         done
         ;;
-    deleteNode) curl -s -o /dev/null -X DELETE "$server/api/v1/nodes/$4" ;;
+    deleteNode)
+        code=$(curl -s -o /dev/null -w "%{http_code}" -X DELETE "$server/api/v1/nodes/$4")
+        # One that is gone is deleted.
+        [ "$code" = 200 ] || [ "$code" = 404 ]
+        ;;
 esac

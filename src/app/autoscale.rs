@@ -32,6 +32,13 @@ impl Loops {
         let mut leads = Vec::new();
         let of = &settings.autoscaling;
         if of.autoscale != Autoscale::Off {
+            if of.autoscale == Autoscale::Act && of.autoscale_webhook.is_none() && of.autoscale_provider.is_none() {
+                let why = "--autoscale=act: name whoever makes and deletes machines, in --autoscale-webhook or --autoscale-provider";
+                return Err(Error::Autoscale(why.into()));
+            }
+            if of.autoscale_interval < Duration::from_secs(1) {
+                return Err(Error::Autoscale("--autoscale-interval: it must be at least 1s".into()));
+            }
             let clusters = of.autoscale_clusters.iter().map(|name| name.as_str().into()).collect();
             let options = nodes::Options {
                 acts: of.autoscale == Autoscale::Act,

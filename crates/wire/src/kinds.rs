@@ -197,6 +197,9 @@ impl Subresource {
 pub const WITHHELD: &[(&str, &str)] =
     &[("secrets", "secrets are not stored: no decision reads them, and here every reader of the state would see them")];
 
+/// The group of vertical pod autoscalers, which are custom resources.
+pub const VERTICAL: &str = "autoscaling.k8s.io";
+
 /// A named schema of the published document.
 pub type Schema = (String, RefOr<utoipa::openapi::Schema>);
 
@@ -224,6 +227,11 @@ impl StoredKind {
             Read::As(wire) => Some(wire.core),
             Read::Nothing(_) => None,
         }
+    }
+
+    /// `true` if an API server has it, if at all, as a custom resource.
+    pub fn is_custom(&self) -> bool {
+        self.group.ends_with("podberth.io") || self.group == VERTICAL
     }
 
     /// `true` if it is this kind in the core.

@@ -149,7 +149,7 @@ pub fn group_versions() -> Vec<(&'static str, &'static str, String)> {
 
 /// `true` if Kubernetes does not know the kind.
 fn is_own(kind: &StoredKind) -> bool {
-    kind.group.ends_with("podberth.io")
+    kind.is_custom()
 }
 
 /// The name of a kind's schema: `io.k8s.api.core.v1.Pod`.
@@ -160,6 +160,9 @@ fn schema_name(kind: &StoredKind) -> String {
 fn name_of(group: &str, version: &str, kind: &str) -> String {
     if let Some(own) = group.strip_suffix(".podberth.io") {
         return format!("io.podberth.{own}.{version}.{kind}");
+    }
+    if group == kinds::VERTICAL {
+        return format!("io.k8s.autoscaling.{version}.{kind}");
     }
     let group = if group.is_empty() { "core" } else { group.split('.').next().unwrap_or_default() };
     format!("io.k8s.api.{group}.{version}.{kind}")
@@ -174,7 +177,7 @@ fn own(kind: &StoredKind) -> Value {
     let text = |description: &str| json!({"type": "string", "description": description});
     let open = |description: &str| json!({"type": "object", "description": description, "x-kubernetes-preserve-unknown-fields": true});
     json!({
-        "type": "object", "description": format!("{} of Podberth.", kind.kind),
+        "type": "object", "description": format!("{} of the group {}.", kind.kind, kind.group),
         "properties": {
             "apiVersion": text("The group and version."), "kind": text("The kind."),
             "metadata": reference(&format!("{META}.ObjectMeta")),

@@ -20,17 +20,14 @@ use crate::core::{
 };
 
 /// The cluster as the state machine sees it.
-pub(super) fn seen(snapshot: &Snapshot, groups: &Groups, memory: &Memory) -> Seen {
-    let now = groups.all().iter().map(|group| {
-        let here = |node: &&Name| snapshot.node(node).is_some() && !memory.removing.contains_key(&***node);
-        GroupNow {
-            name: group.id.to_string(),
-            min: group.min,
-            max: group.max,
-            target: group.target,
-            nodes: u32::try_from(group.nodes.iter().filter(here).count()).unwrap_or(u32::MAX),
-            provision_time: group.options.provision_time.map(SignedDuration::from_nanos),
-        }
+pub(super) fn seen(snapshot: &Snapshot, groups: &Groups) -> Seen {
+    let now = groups.all().iter().map(|group| GroupNow {
+        name: group.id.to_string(),
+        min: group.min,
+        max: group.max,
+        target: group.target,
+        nodes: u32::try_from(group.nodes.len()).unwrap_or(u32::MAX),
+        provision_time: group.options.provision_time.map(SignedDuration::from_nanos),
     });
     let nodes = snapshot.nodes().map(|info| (info.name().to_string(), !info.pods.iter().any(|pod| has_to_move(pod))));
     Seen {

@@ -32,6 +32,8 @@ pub struct Rules {
     pub backoff_forgotten: SignedDuration,
     /// A drained node is given up after so long.
     pub drain_time: SignedDuration,
+    /// A deletion is asked for again after so long.
+    pub deletion_time: SignedDuration,
     /// Nodes that may be unready whatever their part.
     pub ok_unready: usize,
     /// The part of the nodes that may be unready, of 100.
@@ -49,6 +51,7 @@ impl Default for Rules {
             longest_backoff: SignedDuration::from_mins(30),
             backoff_forgotten: SignedDuration::from_hours(3),
             drain_time: SignedDuration::from_mins(3),
+            deletion_time: SignedDuration::from_mins(10),
             ok_unready: 3,
             most_unready_percent: 45,
         }
@@ -214,6 +217,15 @@ pub enum Step {
         /// The number of nodes that the group is to have then.
         to: u32,
     },
+    /// The node that was to be deleted is still there: it is asked for again.
+    Remind {
+        /// The node.
+        node: String,
+        /// Its group.
+        group: String,
+        /// The number of nodes that the group is to have then.
+        to: u32,
+    },
 }
 
 /// Why a turn did nothing, or not all.
@@ -246,6 +258,7 @@ impl Memory {
             seen.groups.iter().map(|group| (group.name.as_str(), group.target)).collect();
         self.forget(seen);
         self.look_after_growth(rules, now, seen, &mut targets, &mut steps);
+        self.look_after_removals(rules, now, seen, &mut steps);
         self.look_after_drains(rules, now, seen, &mut targets, &mut steps);
         if !is_healthy(rules, seen) {
             return Turn { steps, mood: Mood::Unhealthy };
@@ -295,6 +308,11 @@ impl Memory {
         steps: &mut Vec<Step>,
     ) {
         for group in &seen.groups {
+            if group.nodes < group.target {
+                // Nodes were lost, or a client asked for more: these are awaited as well, and given up like others.
+                let memory = self.groups.entry(group.name.clone()).or_default();
+                memory.growth.get_or_insert(Growth { since: now, from: group.nodes, to: group.target });
+            }
             let Some(memory) = self.groups.get_mut(&group.name) else { continue };
             if memory.backoff.is_some_and(|backoff| now >= later(backoff.until, rules.backoff_forgotten)) {
                 memory.backoff = None;
@@ -339,13 +357,26 @@ impl Memory {
                     let why = "its group must not become smaller".into();
                     steps.push(Step::GiveUp { node, why });
                 }
-            } else if now >= later(since, rules.drain_time) {
+            } else if now >= later(since, rules.drain_time) || !targets.contains_key(group.as_str()) {
                 self.failed = Some(now);
                 let why = format!("it is not empty after {:#}", rules.drain_time);
                 steps.push(Step::GiveUp { node, why });
             } else {
                 steps.push(Step::Drain { node: node.clone(), group: group.clone() });
                 self.draining.insert(node, Leaving { group, since });
+            }
+        }
+    }
+
+    /// Nodes that are to be deleted, and are not yet: one that has pods again is emptied again, and one that stays is asked for again.
+    fn look_after_removals(&mut self, rules: &Rules, now: Timestamp, seen: &Seen, steps: &mut Vec<Step>) {
+        for (node, Leaving { group, since }) in &mut self.removing {
+            let to = seen.groups.iter().find(|now_is| now_is.name == *group).map(|now_is| now_is.target);
+            if seen.nodes.get(node) == Some(&false) {
+                steps.push(Step::Drain { node: node.clone(), group: group.clone() });
+            } else if let Some(to) = to.filter(|_| now >= later(*since, rules.deletion_time)) {
+                *since = now;
+                steps.push(Step::Remind { node: node.clone(), group: group.clone(), to });
             }
         }
     }

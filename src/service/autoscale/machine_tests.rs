@@ -130,6 +130,7 @@ impl World {
                 .iter()
                 .filter(|(name, node)| node.group == group.name && !memory.removing.contains_key(*name));
             group.nodes = u32::try_from(own.count()).expect("few");
+            group.target = group.target.max(group.nodes);
         }
         Seen {
             groups: self.groups.clone(),
@@ -159,6 +160,7 @@ impl World {
                 node.pods -= evicted;
                 self.waiting += evicted;
             }
+            Step::Remind { .. } => {}
             Step::GiveUp { node, .. } => self.nodes.get_mut(node).expect("it is there").is_cordoned = false,
             Step::Remove { node, group, to } => {
                 self.groups.iter_mut().find(|own| own.name == *group).expect("it is there").target = *to;

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     clock,
     core::{
-        advise::groups::Groups,
+        advise::groups::{Group, GroupError, Groups},
         model::{Effect, Name},
         policy::Profiles,
         snapshot::{Kind, Snapshot},
@@ -220,7 +220,13 @@ impl Running {
         if self.options.acts {
             self.carry_out(&turn, &view, epoch).await;
             if let Some(hands) = &self.options.hands {
-                let (accepted, why) = send(&**hands, &stored.messages, &mut self.patience).await;
+                // No node is deleted that has got pods again.
+                let is_empty = |node: &String| {
+                    view.snapshot.node(node).is_none_or(|info| !info.pods.iter().any(|pod| has_to_move(pod)))
+                };
+                let ready = stored.messages.iter().filter(|message| message.node.as_ref().is_none_or(is_empty));
+                let ready: Vec<Message> = ready.cloned().collect();
+                let (accepted, why) = send(&**hands, &ready, &mut self.patience).await;
                 self.accepted.extend(accepted);
                 if let Some(why) = why.filter(|why| TROUBLE.is_new("messages", why)) {
                     tracing::warn!(
@@ -241,7 +247,7 @@ impl Running {
         for step in &turn.steps {
             match step {
                 Step::Resize { group, to, .. } | Step::Remove { group, to, .. } => drop(sizes.insert(group, *to)),
-                Step::Drain { .. } | Step::GiveUp { .. } => {}
+                Step::Drain { .. } | Step::GiveUp { .. } | Step::Remind { .. } => {}
             }
             if let (Some((node, close)), false) = (closes(step), is_mirror) {
                 writes.extend(self.edited(Kind::Node, node, |document| closed(document, close, now)).await?);
@@ -287,7 +293,10 @@ impl Running {
             }
             let node = match step {
                 Step::Resize { .. } => None,
-                Step::Drain { node, .. } | Step::GiveUp { node, .. } | Step::Remove { node, .. } => Some(node.clone()),
+                Step::Drain { node, .. }
+                | Step::GiveUp { node, .. }
+                | Step::Remove { node, .. }
+                | Step::Remind { node, .. } => Some(node.clone()),
             };
             if let (Step::Drain { .. }, Some(node)) = (step, &node) {
                 self.drain(node, view, epoch).await;
@@ -367,23 +376,30 @@ fn found(
     accepted: &BTreeSet<String>,
 ) -> Result<Found> {
     let snapshot = &view.snapshot;
-    let groups = Groups::stored(snapshot).map_err(|error| Error::BadRequest(error.to_string()))?;
     let mut stored = before;
     let mut memory = stored.memory.clone();
-    let seen = seen(snapshot, &groups, &memory);
+    let groups = present(snapshot, &memory)?;
+    let seen = seen(snapshot, &groups);
     let profiles: Profiles = view
         .policy(crate::wire::policy::revision::DEFAULT)
         .map_or_else(|| crate::live::BUILT_IN.clone().into(), |policy| policy.profiles.clone());
     let mut advice =
         Advised::new(snapshot, groups.clone(), profiles, &memory, unremovable_until, (options.interval, now));
     let turn = memory.turn(&options.rules, now, &seen, &mut advice);
-    stored.messages.retain(|message| !accepted.contains(&message.id));
+    // A node that is gone, or stays, is not to be deleted any more.
+    stored.messages.retain(|message| {
+        let is_current = message.node.as_ref().is_none_or(|node| memory.removing.contains_key(node));
+        is_current && !accepted.contains(&message.id)
+    });
     stored.acts = options.acts;
     stored.mood = Some(turn.mood.clone());
     let told = turn.steps.iter().map(told);
     if options.acts {
         stored.memory = memory;
-        stored.steps.extend(told);
+        // A step that is taken in turn after turn is told once.
+        let fresh: Vec<String> =
+            told.filter(|step| !stored.steps.iter().rev().take(20).any(|other| other == step)).collect();
+        stored.steps.extend(fresh);
         let excess = stored.steps.len().saturating_sub(MOST_SHOWN);
         stored.steps.drain(..excess);
     } else {
@@ -393,12 +409,27 @@ fn found(
     Ok(Found { stored, turn, unremovable_until: advice.into_unremovable(), groups })
 }
 
+/// The groups without nodes that are to be deleted. A group that has more nodes than it is to have is to have these: it grows and shrinks from there.
+fn present(snapshot: &Snapshot, memory: &Memory) -> Result<Groups> {
+    let wrong = |error: GroupError| Error::BadRequest(error.to_string());
+    let stored = Groups::stored(snapshot).map_err(wrong)?;
+    let list = stored.all().iter().map(|group| {
+        let stays = |node: &&Name| snapshot.node(node).is_some() && !memory.removing.contains_key(&***node);
+        let nodes: Vec<Name> = group.nodes.iter().filter(stays).cloned().collect();
+        let have = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
+        Group { target: group.target.max(have), nodes, ..group.clone() }
+    });
+    Groups::new(list.collect()).map_err(wrong)
+}
+
 /// Puts what the webhook is to be told into the messages that wait.
 fn note_messages(stored: &mut Stored, turn: &Turn, cluster: &str, snapshot: &Snapshot, now: Timestamp) {
     for step in &turn.steps {
         let (group, action, target_size, node) = match step {
             Step::Resize { group, to, .. } => (group, Action::SetTargetSize, *to, None),
-            Step::Remove { group, to, node } => (group, Action::DeleteNode, *to, Some(node.clone())),
+            Step::Remove { group, to, node } | Step::Remind { group, to, node } => {
+                (group, Action::DeleteNode, *to, Some(node.clone()))
+            }
             Step::Drain { .. } | Step::GiveUp { .. } => continue,
         };
         let provider_group = snapshot.node_group(group).and_then(|group| group.provider_id.as_deref());
@@ -424,7 +455,7 @@ fn closes(step: &Step) -> Option<(&str, bool)> {
     match step {
         Step::Drain { node, .. } | Step::Remove { node, .. } => Some((node, true)),
         Step::GiveUp { node, .. } => Some((node, false)),
-        Step::Resize { .. } => None,
+        Step::Resize { .. } | Step::Remind { .. } => None,
     }
 }
 
@@ -452,6 +483,9 @@ fn told(step: &Step) -> String {
         Step::Resize { group, from, to, why } => format!("node group {group}: from {from} to {to} nodes: {why}"),
         Step::Drain { node, group } => format!("node {node} of {group} is not needed: its pods are evicted"),
         Step::GiveUp { node, why } => format!("node {node} stays: {why}"),
+        Step::Remind { node, group, .. } => {
+            format!("node {node} of {group} is still there: its deletion is asked for again")
+        }
         Step::Remove { node, group, to } => {
             format!("node {node} of {group} is not needed: it is to be deleted, and the group to have {to} nodes")
         }
@@ -465,6 +499,7 @@ fn action(step: &Step) -> &'static str {
         Step::Drain { .. } => "drain",
         Step::GiveUp { .. } => "give_up",
         Step::Remove { .. } => "remove",
+        Step::Remind { .. } => "remind",
     }
 }
 

@@ -22,6 +22,9 @@ const MOST_BYTES: usize = 64 << 10;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
+/// Time after which no further message is sent in a turn.
+const LONGEST_ROUND: Duration = Duration::from_secs(2);
+
 /// Messages that are sent in a row, so that a turn of the loop is not held up for long.
 const AT_ONCE: usize = 64;
 
@@ -117,7 +120,11 @@ pub async fn send(hands: &dyn Hands, messages: &[Message], patience: &mut Patien
     if patience.until.is_some_and(|until| Instant::now() < until) {
         return (accepted, None);
     }
+    let began = Instant::now();
     for message in messages.iter().take(AT_ONCE) {
+        if began.elapsed() > LONGEST_ROUND {
+            break;
+        }
         let outcome = hands.carry_out(message).await;
         let result = if outcome.is_ok() { "accepted" } else { "failed" };
         counter!(telemetry::AUTOSCALE_MESSAGES, "outcome" => result).increment(1);
