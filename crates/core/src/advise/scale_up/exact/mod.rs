@@ -35,7 +35,7 @@ const MOST_COMPARED: usize = 24;
 /// Mixtures on which the scheduler is tried, in search of one on which it places all pods.
 const MOST_SCHEDULED: usize = 60;
 /// Pods times nodes up to which the scheduler is tried on further mixtures.
-const SCHEDULED_SIZE: usize = 2_000_000;
+const SCHEDULED_SIZE: usize = 200_000;
 
 /// Aim of the search.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -257,7 +257,8 @@ impl Solver<'_, '_, '_> {
         let (space, seed) = (self.space, self.seed);
         let mut best: Option<((usize, u64), Plan)> = None;
         let (mut is_sure, mut compared) = (true, 0);
-        let compares = space.fork.snapshot.node_count().saturating_mul(need.iter().sum()) <= SCHEDULED_SIZE;
+        let all_nodes = space.fork.snapshot.node_count().saturating_add(nodes);
+        let compares = all_nodes.saturating_mul(need.iter().sum()) <= SCHEDULED_SIZE;
         let ended = mixtures(space, nodes, need, &mut self.steps, &mut |mixture, steps| {
             match search(space, mixture, need, steps) {
                 Found::Nothing => {}
@@ -288,7 +289,8 @@ impl Solver<'_, '_, '_> {
     /// A smallest mixture found on which the scheduler places all pods of a plan.
     fn for_scheduler(&mut self, solved: &Solved) -> Option<Counts> {
         let (space, seed) = (self.space, self.seed);
-        if space.fork.snapshot.node_count().saturating_mul(solved.need.iter().sum()) > SCHEDULED_SIZE {
+        let nodes = space.fork.snapshot.node_count().saturating_add(solved.plan.nodes());
+        if nodes.saturating_mul(solved.need.iter().sum()) > SCHEDULED_SIZE {
             return None;
         }
         let mut tries = 0;

@@ -30,20 +30,33 @@ pub(super) enum Found {
     Unknown,
 }
 
+/// Steps of a state in which classes read more than a node, besides those for its size.
+const STATE: usize = 8;
+
 /// Steps that may be taken.
 pub(super) struct Steps(pub(super) u64);
 
 impl Steps {
     /// Takes a step. Returns `false` if none is left.
     pub(super) fn take(&mut self) -> bool {
-        work::spend(1);
-        self.0 = self.0.saturating_sub(1);
+        self.take_for(1)
+    }
+
+    /// Takes as many steps as there are items, at least one. Returns `false` if none is left.
+    pub(super) fn take_for(&mut self, items: usize) -> bool {
+        let steps = u64::try_from(items).unwrap_or(u64::MAX).max(1);
+        work::spend(steps);
+        self.0 = self.0.saturating_sub(steps);
         self.0 > 0
     }
 }
 
 /// Searches for places for so many pods of each class on the nodes there and a mixture of new ones.
 pub(super) fn search(space: &Space<'_, '_>, mixture: &Counts, need: &Counts, steps: &mut Steps) -> Found {
+    // Even a search that ends at once builds all nodes.
+    if !steps.take_for(mixture.iter().sum::<usize>().saturating_add(space.there.len())) {
+        return Found::Unknown;
+    }
     let (snapshot, new) = space.with(mixture);
     if space.is_near {
         near(space, mixture, need, &snapshot, &new, steps)
@@ -258,7 +271,8 @@ impl Far<'_, '_, '_> {
             let pods = &self.space.classes[class].pods;
             let pod = &pods[pods.len() - state.left[class]];
             for at in self.fitting(state, pod, &holds) {
-                if !self.steps.take() {
+                // A state takes longer, the more it has to tell.
+                if !self.steps.take_for(STATE + self.nodes.len() * state.left.len() / 16) {
                     return Err(UsedUp);
                 }
                 let (node, pool) = self.nodes[at].clone();
