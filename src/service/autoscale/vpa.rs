@@ -196,7 +196,7 @@ impl Asking<'_> {
             let mut of_vpa: BTreeMap<(String, String), Vec<VerticalPodAutoscalerCheckpoint>> = BTreeMap::new();
             for record in &checkpoints {
                 let checkpoint = checkpoint(record)?;
-                let key = (record.key.namespace.to_string(), checkpoint.spec.vpa_object_name.clone());
+                let key = (record.key.namespace.clone(), checkpoint.spec.vpa_object_name.clone());
                 of_vpa.entry(key).or_default().push(checkpoint);
             }
             let items = autoscalers.iter().map(|record| of_checkpoints(record, &mut of_vpa, &request));
