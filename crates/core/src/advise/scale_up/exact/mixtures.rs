@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::{
-    search::Steps,
+    search::{DEEPEST, Steps},
     space::{Counts, Space, add_times, named},
 };
 use crate::{model::Resources, work};
@@ -28,6 +28,10 @@ pub(super) fn mixtures(
     steps: &mut Steps,
     each: &mut Each<'_>,
 ) -> ControlFlow<()> {
+    if space.pools.len() > DEEPEST {
+        steps.0 = 0;
+        return ControlFlow::Break(());
+    }
     let mut most_from = vec![Resources::default(); space.pools.len() + 1];
     for at in (0..space.pools.len()).rev() {
         let mut most = most_from[at + 1].clone();

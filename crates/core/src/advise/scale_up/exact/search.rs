@@ -33,6 +33,9 @@ pub(super) enum Found {
 /// Steps of a state in which classes read more than a node, besides those for its size.
 const STATE: usize = 8;
 
+/// The deepest search. A thread has 2 MiB of stack, and a call takes up to some 2 KiB of it in a debug build.
+pub(super) const DEEPEST: usize = 400;
+
 /// Steps that may be taken.
 pub(super) struct Steps(pub(super) u64);
 
@@ -53,8 +56,15 @@ impl Steps {
 
 /// Searches for places for so many pods of each class on the nodes there and a mixture of new ones.
 pub(super) fn search(space: &Space<'_, '_>, mixture: &Counts, need: &Counts, steps: &mut Steps) -> Found {
+    // The search goes one call deeper with each pod, or with each class on each node; the stack has an end.
+    let nodes = mixture.iter().sum::<usize>().saturating_add(space.there.len());
+    let classes = need.iter().filter(|need| **need > 0).count();
+    let deep = if space.is_near { nodes.saturating_add(1).saturating_mul(classes) } else { need.iter().sum() };
+    if deep > DEEPEST {
+        return Found::Unknown;
+    }
     // Even a search that ends at once builds all nodes.
-    if !steps.take_for(mixture.iter().sum::<usize>().saturating_add(space.there.len())) {
+    if !steps.take_for(nodes) {
         return Found::Unknown;
     }
     let (snapshot, new) = space.with(mixture);
