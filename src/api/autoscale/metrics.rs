@@ -143,8 +143,9 @@ async fn keep_pods(state: &AppState, cluster: ClusterName, namespace: &str, body
 ///
 /// `PodMetrics`, a list of them, or a `PodMetricsList`, as metrics-server has it. The newest values of each pod count, for three minutes.
 #[utoipa::path(post, path = "/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods", operation_id = "sendPodMetricsOfNamespace", tag = "autoscaling",
+    params(("namespace" = String, Path, description = "The namespace.", example = "default")),
     request_body(content = MetricItems<PodMetrics>, example = json!({"items": [
-        {"metadata": {"name": "web-1", "namespace": "example"}, "containers": [{"name": "main", "usage": {"cpu": "250m", "memory": "64Mi"}}]}]})),
+        {"metadata": {"name": "web-1", "namespace": "default"}, "containers": [{"name": "main", "usage": {"cpu": "250m", "memory": "64Mi"}}]}]})),
     responses((status = 201, description = "The values are kept.", body = MetricsKept), ReadErrors))]
 pub async fn send_pods_of(
     State(state): State<AppState>,
@@ -160,7 +161,7 @@ pub async fn send_pods_of(
 /// As for one namespace; each item names its namespace.
 #[utoipa::path(post, path = "/apis/metrics.k8s.io/v1beta1/pods", operation_id = "sendPodMetrics", tag = "autoscaling",
     request_body(content = MetricItems<PodMetrics>, example = json!({"items": [
-        {"metadata": {"name": "web-1", "namespace": "example"}, "containers": [{"name": "main", "usage": {"cpu": "250m", "memory": "64Mi"}}]}]})),
+        {"metadata": {"name": "web-1", "namespace": "default"}, "containers": [{"name": "main", "usage": {"cpu": "250m", "memory": "64Mi"}}]}]})),
     responses((status = 201, description = "The values are kept.", body = MetricsKept), ReadErrors))]
 pub async fn send_pods(State(state): State<AppState>, cluster: ClusterName, body: JsonBytes) -> Result<Kept> {
     keep_pods(&state, cluster, "", body).await
@@ -191,7 +192,7 @@ async fn list(
 
 /// Show the use of pods of a namespace
 #[utoipa::path(get, path = "/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods", operation_id = "listPodMetricsOfNamespace", tag = "autoscaling",
-    params(LabelQuery), responses((status = 200, description = "The newest values that were sent.", body = PodMetricsList), ReadErrors))]
+    params(("namespace" = String, Path, description = "The namespace.", example = "default"), LabelQuery), responses((status = 200, description = "The newest values that were sent.", body = PodMetricsList), ReadErrors))]
 pub async fn list_pods_of(
     State(state): State<AppState>,
     cluster: ClusterName,
@@ -216,6 +217,7 @@ pub async fn list_pods(
 ///
 /// `MetricValue`s of pods and of other objects of the namespace, or a `MetricValueList`. The newest value of each series counts, for three minutes.
 #[utoipa::path(post, path = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/{namespace}", operation_id = "sendCustomMetrics", tag = "autoscaling",
+    params(("namespace" = String, Path, description = "The namespace.", example = "default")),
     request_body(content = MetricItems<MetricValue>, example = json!({"items": [
         {"describedObject": {"kind": "Pod", "name": "web-1"}, "metric": {"name": "requests_per_second"}, "value": "12"}]})),
     responses((status = 201, description = "The values are kept.", body = MetricsKept), ReadErrors))]
@@ -247,6 +249,7 @@ pub async fn send_custom(
 /// `ExternalMetricValue`s for autoscalers of the namespace, or an `ExternalMetricValueList`. The series of a metric in one message replace all earlier
 /// ones of that metric. They count for three minutes.
 #[utoipa::path(post, path = "/apis/external.metrics.k8s.io/v1beta1/namespaces/{namespace}", operation_id = "sendExternalMetrics", tag = "autoscaling",
+    params(("namespace" = String, Path, description = "The namespace.", example = "default")),
     request_body(content = MetricItems<ExternalMetricValue>, example = json!({"items": [{"metricName": "queue_length", "value": "40"}]})),
     responses((status = 201, description = "The values are kept.", body = MetricsKept), ReadErrors))]
 pub async fn send_external(
