@@ -1,4 +1,4 @@
-//! The loop over node groups (`--autoscale`): it looks at a cluster every few seconds, and carries out what the [state machine](machine) says.
+//! The loop over node groups (`--autoscale`): it looks at a cluster every few seconds, and carries out what the [state machine](super::machine) says.
 //!
 //! One process leads a cluster. What a turn remembers, the target sizes that it sets, the nodes that it closes and the messages to the webhook are one commit,
 //! which another leader's fence refuses; evictions and messages follow, and are tried again in later turns. In a cluster that mirrors a live one nodes are

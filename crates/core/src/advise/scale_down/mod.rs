@@ -1,6 +1,6 @@
 //! Scale-down: nodes that the cluster can do without, and what keeps the others.
 //!
-//! [`plan`] does what one loop of the cluster autoscaler does. Candidates are examined one by one in their [order](order): [eligibility], the pods
+//! [`plan`] does what one loop of the cluster autoscaler does. Candidates are examined one by one in their [order]: [eligibility], the pods
 //! ([drainability]), a place for each pod that has to move ([picture]). A node that passes all this is unneeded, and the nodes after it are examined as
 //! if it were gone. Which of the unneeded nodes may go now is decided by [limits], and which of those go in this round by [parallelism]. Where the
 //! pods of the nodes that go would be placed by the scheduler is worked out at last ([moves]).
