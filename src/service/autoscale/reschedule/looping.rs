@@ -1,6 +1,6 @@
 //! The rescheduling loop (`--reschedule`): under a lease, one process of a cluster looks from time to time which pods should leave their nodes.
 //!
-//! Each turn takes one round of [`best`](crate::core::advise::reschedule::best): the fewest moves after which nothing is worse and something is better. With
+//! Each turn takes one round of [`best`]: the fewest moves after which nothing is worse and something is better. With
 //! `propose` it notes them in the record of decisions, once for as long as they stay the same; with `act` it evicts the pods, within their disruption budgets.
 //! Before the next turn the scheduler has placed them again.
 
