@@ -4,6 +4,7 @@ import { useState } from 'preact/hooks'
 import { call, useCall } from '../api'
 import { age, count, counted } from '../format'
 import { revision } from '../live'
+import { isHidden } from '../models/explanation'
 import { Await, Note } from '../parts/states'
 import { link, param, setQuery } from '../router'
 import { texts } from '../texts'
@@ -70,10 +71,6 @@ function Reasons({ group, nodes }: { group: Waiting; nodes: number }): JSX.Eleme
   )
 }
 
-function isHidden({ namespace }: Pod): boolean {
-  return namespace === 'namespace-hidden'
-}
-
 function GroupOf({ group, nodes }: { group: Waiting; nodes: number }): JSX.Element {
   const more = group.count - group.pods.length
   return (
@@ -86,7 +83,7 @@ function GroupOf({ group, nodes }: { group: Waiting; nodes: number }): JSX.Eleme
       {group.reasons.length > 0 && <Reasons group={group} nodes={nodes} />}
       <p class="pods">
         {group.pods.map((pod) =>
-          isHidden(pod) ? (
+          isHidden(pod.namespace) ? (
             <span key={pod.name} class="quiet">
               {words.hidden(pod.name)}{' '}
             </span>

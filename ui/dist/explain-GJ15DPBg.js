@@ -1,4 +1,4 @@
-import{a as e,c as t,l as n,t as r,u as i}from"./preact-DtJmO0b5.js";import{E as a,M as o,N as s,S as c,a as l,c as u,i as d,l as f,o as p,p as m,r as h,s as g,x as _,y as v}from"./index-C84QOtw6.js";import{a as y,i as b,n as x,t as S}from"./explain-DZXmBtuJ.js";import{t as C}from"./grid-BBBbUILU.js";var w=`metadata:
+import{a as e,c as t,l as n,t as r,u as i}from"./preact-DtJmO0b5.js";import{E as a,M as o,N as s,S as c,a as l,c as u,i as d,l as f,o as p,p as m,r as h,s as g,x as _,y as v}from"./index-B--8JiIn.js";import{a as y,i as b,n as x,t as S}from"./explanation-CVoaIczz.js";import{t as C}from"./grid-VD570fjK.js";/* empty css                */var w=`metadata:
   name: mine
 spec:
   containers:
