@@ -157,6 +157,10 @@ fn schemas_suit_sdk_generators() {
         if schema.get("enum").and_then(Value::as_array).is_some_and(|values| values.contains(&Value::Null)) {
             problem("null in an enum");
         }
+        let structured = |default: &Value| default.is_object() || default.is_array() || default.is_null();
+        if !place.ends_with("/properties") && schema.get("default").is_some_and(structured) {
+            problem("a default that is no scalar");
+        }
         if schema.contains_key("oneOf") || schema.contains_key("anyOf") {
             problem("oneOf or anyOf");
         }

@@ -244,18 +244,28 @@ fn add_security(document: &mut Value) {
 
 /// Prepares the schemas for generators.
 fn finish(schemas: &mut Value) {
-    drop_defaults(schemas);
+    schemas.as_object_mut().into_iter().flat_map(|schemas| schemas.values_mut()).for_each(drop_defaults);
     let kinds: Vec<String> = kinds::shared().map(StoredKind::schema).collect();
     schemas::keep_unknown_fields(schemas, kinds.iter().map(String::as_str).chain(SENT_BACK));
     schemas::tell_enums_apart(schemas);
 }
 
-/// Removes the defaults from schemas: absent fields are Go's zero values anyway, and generators fail on defaults that are objects or null.
-fn drop_defaults(schemas: &mut Value) {
-    let properties = schemas.as_object_mut().into_iter().flatten().filter_map(|(_, s)| s.get_mut("properties"));
-    for property in properties.filter_map(Value::as_object_mut).flat_map(|p| p.values_mut()) {
-        if let Some(property) = property.as_object_mut() {
-            property.remove("default");
+/// Removes the defaults from schemas, at any depth: absent fields are Go's zero values anyway, and generators fail on defaults that are objects or
+/// null.
+fn drop_defaults(schema: &mut Value) {
+    match schema {
+        Value::Array(schemas) => schemas.iter_mut().for_each(drop_defaults),
+        Value::Object(keywords) => {
+            keywords.remove("default");
+            for (keyword, inner) in keywords {
+                match (keyword.as_str(), inner) {
+                    // Data, in which a keyword's name means nothing.
+                    ("example" | "examples" | "enum" | "const", _) => {}
+                    ("properties", Value::Object(properties)) => properties.values_mut().for_each(drop_defaults),
+                    (_, inner) => drop_defaults(inner),
+                }
+            }
         }
+        _ => {}
     }
 }
