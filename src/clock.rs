@@ -14,6 +14,16 @@ pub fn now() -> Timestamp {
     Timestamp::now()
 }
 
+/// The present instant, in nanoseconds since 1970.
+pub fn now_nanoseconds() -> i64 {
+    nanoseconds(now())
+}
+
+/// An instant in nanoseconds since 1970; at most the last that there is.
+pub fn nanoseconds(instant: Timestamp) -> i64 {
+    i64::try_from(instant.as_nanosecond()).unwrap_or(if instant < Timestamp::UNIX_EPOCH { i64::MIN } else { i64::MAX })
+}
+
 /// The present instant, to the second, in RFC 3339 as Kubernetes writes `creationTimestamp`.
 pub fn now_rfc3339() -> String {
     rfc3339(now())

@@ -120,7 +120,7 @@ impl Fetcher {
     /// `Ok` for a URL that can be asked.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Why it cannot be asked.
     pub fn check(&self, url: &str) -> Result<(), String> {
         self.checked(url).map(drop)
     }

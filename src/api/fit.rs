@@ -31,7 +31,7 @@ pub struct FitQuery {
 
 /// How a stored pod fits on a node
 ///
-/// What it asks for, what is free there and what is missing, the verdict of every predicate and the score of every priority, and how far the node is
+/// Amounts that it asks for, that are free there and that are missing; the verdict of every predicate and the score of every priority, and how far the node is
 /// behind the best one. A pod that runs already is treated as if it waited. Amounts are whole numbers: CPU in thousandths of a core, memory and storage
 /// in bytes, anything else in pieces.
 #[utoipa::path(get, path = "/nodes/{name}/fit", operation_id = "readNodeFit", tag = "decisions",

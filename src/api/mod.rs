@@ -73,6 +73,7 @@ mod profile;
 pub mod published;
 pub mod queries;
 mod query_names;
+pub mod question;
 mod replies;
 pub mod reservations;
 pub mod resources;

@@ -1,32 +1,16 @@
 //! `POST /simulate`: steps on a copy of the cluster.
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::response::Response;
 
-use super::{
-    cluster::ClusterName,
-    context::{AtQuery, FreshnessQuery, PolicyQuery, written},
-    extract::{JsonBytes, Query},
-    openapi::{DecisionErrors, PastErrors},
-    state::AppState,
-    warning::{FieldValidationQuery, warn},
-};
 use crate::{
-    service::{
-        access::{Caller, sight::Sight},
-        compute::compute_long,
-        error::{Error, Result},
-        fields::examined,
-        past,
-        simulate::simulate as simulated,
+    api::{
+        context::{AtQuery, FreshnessQuery, PolicyQuery},
+        openapi::{DecisionErrors, PastErrors},
+        question::Question,
+        warning::FieldValidationQuery,
     },
-    wire::{
-        decode,
-        simulation::{SimulateReport, SimulateRequest},
-        validation::fields::Examined,
-    },
+    service::{error::Result, simulate::simulate as simulated},
+    wire::simulation::{SimulateReport, SimulateRequest},
 };
 
 /// Try steps on a copy of the cluster
@@ -51,28 +35,6 @@ use crate::{
         "howMany": {"pod": {"metadata": {"name": "more"}, "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "500m"}}}]}}}
     })),
     responses((status = 200, description = "The cluster after each step, and the answers.", body = SimulateReport), DecisionErrors, PastErrors))]
-#[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
-pub async fn simulate(
-    State(state): State<AppState>,
-    ClusterName(cluster): ClusterName,
-    caller: Caller,
-    Query(query): Query<PolicyQuery>,
-    Query(fresh): Query<FreshnessQuery>,
-    Query(at): Query<AtQuery>,
-    Query(fields): Query<FieldValidationQuery>,
-    JsonBytes(body): JsonBytes,
-) -> Result<Response> {
-    let mode = fields.parse("CreateOptions")?;
-    let at = at.with_body(&body).await?.resolve(&state, &cluster).await?;
-    let context = past::take(&state, &cluster, fresh.fresh(), at).await?;
-    let (headers, is_there, view) = (context.headers(), context.is_there(), context.view);
-    let sight = Sight::of(&caller, &state, &cluster).await?;
-    let work = move || -> Result<(SimulateReport, Vec<String>)> {
-        let Examined { json, odd, .. } = examined("SimulateRequest", "the request cannot be read", &body, mode)?;
-        let request: SimulateRequest =
-            decode::from_slice(&json).map_err(|error| Error::BadRequest(error.to_string()))?;
-        Ok((simulated(&request, query.policy.as_deref(), &view, is_there, sight)?, odd))
-    };
-    let (report, odd) = compute_long(false, work).await??;
-    Ok(warn((headers, written(report, true).await?).into_response(), &odd))
+pub async fn simulate(question: Question) -> Result<Response> {
+    question.answer("SimulateRequest", simulated).await
 }

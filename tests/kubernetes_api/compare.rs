@@ -8,6 +8,7 @@
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
+use podberth_testkit::answers::amount;
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
@@ -29,32 +30,6 @@ static QUANTITY: LazyLock<Regex> =
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
-}
-
-/// The value of a quantity.
-fn quantity(value: &Value) -> Option<f64> {
-    const SUFFIXES: [(&str, f64); 15] = [
-        ("Ki", 1024.0),
-        ("Mi", 1_048_576.0),
-        ("Gi", 1_073_741_824.0),
-        ("Ti", 1_099_511_627_776.0),
-        ("Pi", 1_125_899_906_842_624.0),
-        ("Ei", 1_152_921_504_606_846_976.0),
-        ("n", 1e-9),
-        ("u", 1e-6),
-        ("m", 1e-3),
-        ("k", 1e3),
-        ("M", 1e6),
-        ("G", 1e9),
-        ("T", 1e12),
-        ("P", 1e15),
-        ("E", 1e18),
-    ];
-    let written = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    if let Ok(number) = written.parse::<f64>() {
-        return Some(number);
-    }
-    SUFFIXES.iter().find_map(|(suffix, factor)| Some(written.strip_suffix(suffix)?.parse::<f64>().ok()? * factor))
 }
 
 fn are_close(a: f64, b: f64) -> bool {
@@ -175,7 +150,7 @@ fn differ(want: &Value, got: &Value, path: &str, out: &mut Vec<String>) {
         _ => {
             let is_number = want.as_f64().zip(got.as_f64()).is_some_and(|(a, b)| are_close(a, b));
             let is_quantity =
-                QUANTITY.is_match(path) && quantity(want).zip(quantity(got)).is_some_and(|(a, b)| are_close(a, b));
+                QUANTITY.is_match(path) && amount(want).zip(amount(got)).is_some_and(|(a, b)| are_close(a, b));
             if want != got && !is_number && !is_quantity {
                 out.push(format!("{path}: {}, expected {}", short(got), short(want)));
             }

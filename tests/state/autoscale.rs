@@ -25,22 +25,19 @@ use jiff::{SignedDuration, Timestamp};
 use podberth::{
     fetch::Fetcher,
     grpc::GrpcClient,
-    live::{DEFAULT_CLUSTER, journal::Step},
+    live::DEFAULT_CLUSTER,
     service::{
+        Service,
         autoscale::{
             machine::Rules,
             nodes::{self, Options},
             provider::Provider,
             webhook::{Action, Hands, Message, Webhook},
         },
+        decisions::Log,
         lead::Leads,
-        objects::{Begin, Target, watch},
     },
-    wire::{
-        kinds,
-        protobuf::{self, Encoder, Fields},
-        selector::Query,
-    },
+    wire::protobuf::{self, Encoder, Fields},
 };
 use ring::hmac;
 use serde_json::{Value, json};
@@ -51,7 +48,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::server::Server;
+use crate::{scheduler::until, server::Server};
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
 const GROUPS: &str = "/apis/autoscaling.podberth.io/v1/nodegroups";
@@ -103,7 +100,7 @@ impl Hook {
     }
 }
 
-fn start(server: &Server, hook: &Hook, acts: bool) -> Leads {
+fn start(service: &Service, hook: &Hook, acts: bool) -> Leads {
     let fetcher = Fetcher::with_http("").expect("a client");
     let options = Options {
         acts,
@@ -111,7 +108,7 @@ fn start(server: &Server, hook: &Hook, acts: bool) -> Leads {
         hands: Some(Box::new(Webhook::new(hook.url.clone(), Some(KEY), fetcher))),
         rules: Rules { delay_after_add: SignedDuration::ZERO, ..Rules::default() },
     };
-    nodes::start(&server.state, Uuid::new_v4(), BTreeSet::from([DEFAULT_CLUSTER.into()]), options)
+    nodes::start(service, Uuid::new_v4(), BTreeSet::from([DEFAULT_CLUSTER.into()]), options)
 }
 
 fn group(min: u32, target: u32) -> Value {
@@ -144,29 +141,6 @@ async fn add_replica_set(server: &Server) {
     server.post("/apis/apps/v1/namespaces/default/replicasets", &set).await.is(201);
 }
 
-/// Waits for an object of a kind that meets a condition.
-async fn until(server: &Server, (group, plural): (&str, &str), meets: impl Fn(&Value) -> bool) -> Value {
-    let kind = kinds::by_plural(group, plural).expect("a kind");
-    let target = Target { cluster: DEFAULT_CLUSTER.into(), kind, namespace: None, name: String::new() };
-    let query = Query::parse(kind.selectable, "", "").expect("a selector");
-    let found = async {
-        let mut steps = watch(&server.state, &target, query, Begin::Newest { objects: true }).await.expect("a watch");
-        loop {
-            let records = match steps.next().await {
-                Step::Objects(states) => states.iter().map(|state| state.record.clone()).collect(),
-                Step::Changes(changes) => changes.iter().filter_map(|(kind, event)| event.object(*kind)).collect(),
-                Step::ObjectsEnd(_) => Vec::new(),
-                step => panic!("{step:?}"),
-            };
-            let objects = records.iter().map(|record| serde_json::from_slice::<Value>(&record.body).expect("JSON"));
-            if let Some(found) = objects.into_iter().find(|object| meets(object)) {
-                return found;
-            }
-        }
-    };
-    timeout(WITHIN, found).await.expect("it happens")
-}
-
 const NODE_GROUP: (&str, &str) = ("autoscaling.podberth.io", "nodegroups");
 
 async fn status(server: &Server) -> Value {
@@ -180,7 +154,7 @@ pub(crate) async fn a_group_grows_for_pods_that_wait_and_the_webhook_is_told(ser
     server.post(PODS, &pod("waits", "3")).await.is(201);
     server.post(PODS, &pod("too", "3")).await.is(201);
     // Two replicas, one acts.
-    let loops = [start(&server, &hook, true), start(&server, &hook, true)];
+    let loops = [start(&server.state, &hook, true), start(&server.state, &hook, true)];
     let message = hook.next().await;
     assert_eq!(
         (&message["action"], &message["group"], &message["targetSize"], &message["cluster"]),
@@ -209,7 +183,9 @@ pub(crate) async fn unneeded_nodes_are_drained_and_told_to_be_deleted_down_to_th
     }
     server.post(PODS, &running("a", "n1")).await.is(201);
     server.post(PODS, &running("b", "n2")).await.is(201);
-    let running = start(&server, &hook, true);
+    let decisions = Log::start("binds".parse().expect("a share"), server.state.store.clone());
+    let service = Service { decisions: decisions.clone(), ..Service::clone(&server.state) };
+    let running = start(&service, &hook, true);
     let message = hook.next().await;
     assert_eq!((&message["action"], &message["targetSize"]), (&json!("deleteNode"), &json!(1)), "{message}");
     let gone = message["node"].as_str().expect("a node");
@@ -220,6 +196,13 @@ pub(crate) async fn unneeded_nodes_are_drained_and_told_to_be_deleted_down_to_th
     );
     let left = server.get(PODS).await.json();
     assert_eq!(left["items"].as_array().map(Vec::len), Some(1), "the pod of {gone} was evicted: {left}");
+    let drained = format!("node {gone} of big is not needed: its pods are evicted");
+    let steps = status(&server).await["steps"].as_array().expect("steps").clone();
+    assert_eq!(steps.iter().filter(|step| **step == *drained).count(), 1, "{steps:?}");
+    decisions.flush().await;
+    let recorded = server.get("/decisions").await.json();
+    let recorded = recorded["items"].as_array().expect("decisions");
+    assert_eq!(recorded.iter().filter(|one| one.to_string().contains(&drained)).count(), 1, "{recorded:?}");
     let other = if gone == "n1" { "n2" } else { "n1" };
     server.delete(&format!("/api/v1/nodes/{gone}")).await.is(200);
     let group = until(&server, NODE_GROUP, |group| group["spec"]["targetSize"] == 1).await;
@@ -234,7 +217,7 @@ pub(crate) async fn a_loop_that_only_advises_changes_nothing(server: Server) {
     server.post(GROUPS, &group(0, 0)).await.is(201);
     server.post(PODS, &pod("waits", "3")).await.is(201);
     let before = server.get(&format!("{GROUPS}/big")).await.json();
-    let running = start(&server, &hook, false);
+    let running = start(&server.state, &hook, false);
     let told = async {
         loop {
             let told = status(&server).await;
@@ -256,7 +239,7 @@ pub(crate) async fn a_webhook_that_does_not_accept_is_told_again_under_the_same_
     let mut hook = Hook::start(false).await;
     server.post(GROUPS, &group(0, 0)).await.is(201);
     server.post(PODS, &pod("waits", "3")).await.is(201);
-    let running = start(&server, &hook, true);
+    let running = start(&server.state, &hook, true);
     let first = hook.next().await;
     assert_eq!(status(&server).await["messagesWaiting"], 1);
     hook.accepts.store(true, Ordering::Relaxed);

@@ -37,8 +37,8 @@ async fn add_node(server: &Server, name: &str, cpu: &str) {
 }
 
 /// The object of a kind that meets a condition, as soon as there is one.
-async fn until(server: &Server, plural: &str, meets: impl Fn(&Value) -> bool) -> Value {
-    let kind = kinds::by_plural("", plural).expect("a kind");
+pub(crate) async fn until(server: &Server, (group, plural): (&str, &str), meets: impl Fn(&Value) -> bool) -> Value {
+    let kind = kinds::by_plural(group, plural).expect("a kind");
     let target = Target { cluster: DEFAULT_CLUSTER.into(), kind, namespace: None, name: String::new() };
     let query = Query::parse(kind.selectable, "", "").expect("a selector");
     let found = async {
@@ -81,11 +81,11 @@ pub(crate) async fn pods_are_placed_as_they_come(server: Server) {
     add_node(&server, "a", "2").await;
     server.post(PODS, &pod("early", "1")).await.is(201);
     let running = start(&server);
-    until(&server, "pods", is_bound("early")).await;
+    until(&server, ("", "pods"), is_bound("early")).await;
     server.post(PODS, &pod("late", "1")).await.is(201);
-    let late = until(&server, "pods", is_bound("late")).await;
+    let late = until(&server, ("", "pods"), is_bound("late")).await;
     assert_eq!(late["spec"]["nodeName"], "a");
-    let event = until(&server, "events", is_event("Scheduled", "late")).await;
+    let event = until(&server, ("", "events"), is_event("Scheduled", "late")).await;
     assert_eq!(event["message"], "Successfully assigned default/late to a");
     assert_eq!(
         (&event["reportingComponent"], &event["involvedObject"]["uid"]),
@@ -97,7 +97,7 @@ pub(crate) async fn pods_are_placed_as_they_come(server: Server) {
     other["spec"]["schedulerName"] = json!("default-scheduler");
     server.post(PODS, &other).await.is(201);
     server.post(PODS, &pod("last", "0")).await.is(201);
-    until(&server, "pods", is_bound("last")).await;
+    until(&server, ("", "pods"), is_bound("last")).await;
     assert_eq!(server.get(&format!("{PODS}/other")).await.json()["spec"]["nodeName"], Value::Null);
     drop(running);
 }
@@ -106,16 +106,16 @@ pub(crate) async fn an_unschedulable_pod_waits_for_a_cure(server: Server) {
     add_node(&server, "small", "1").await;
     let running = start(&server);
     server.post(PODS, &pod("large", "4")).await.is(201);
-    let refused = until(&server, "pods", |pod| condition(pod)["status"] == "False").await;
+    let refused = until(&server, ("", "pods"), |pod| condition(pod)["status"] == "False").await;
     assert_eq!(condition(&refused)["reason"], "Unschedulable");
     let message = condition(&refused)["message"].as_str().unwrap_or_default();
     assert!(message.starts_with("0/1 nodes are available: 1 Insufficient cpu."), "{message}");
-    let event = until(&server, "events", is_event("FailedScheduling", "large")).await;
+    let event = until(&server, ("", "events"), is_event("FailedScheduling", "large")).await;
     assert_eq!((&event["type"], &event["message"]), (&json!("Warning"), &json!(message)));
     add_node(&server, "large", "4").await;
-    let bound = until(&server, "pods", is_bound("large")).await;
+    let bound = until(&server, ("", "pods"), is_bound("large")).await;
     assert_eq!(bound["spec"]["nodeName"], "large");
-    let told = until(&server, "pods", |pod| is_bound("large")(pod) && condition(pod)["status"] == "True").await;
+    let told = until(&server, ("", "pods"), |pod| is_bound("large")(pod) && condition(pod)["status"] == "True").await;
     assert_eq!((&condition(&told)["reason"], &condition(&told)["message"]), (&Value::Null, &Value::Null));
     drop(running);
 }
@@ -124,11 +124,11 @@ pub(crate) async fn a_pod_that_goes_makes_room(server: Server) {
     add_node(&server, "a", "1").await;
     let running = start(&server);
     server.post(PODS, &pod("first", "1")).await.is(201);
-    until(&server, "pods", is_bound("first")).await;
+    until(&server, ("", "pods"), is_bound("first")).await;
     server.post(PODS, &pod("second", "1")).await.is(201);
-    until(&server, "pods", |pod| condition(pod)["status"] == "False").await;
+    until(&server, ("", "pods"), |pod| condition(pod)["status"] == "False").await;
     server.delete(&format!("{PODS}/first?gracePeriodSeconds=0")).await.json();
-    until(&server, "pods", is_bound("second")).await;
+    until(&server, ("", "pods"), is_bound("second")).await;
     drop(running);
 }
 
@@ -139,11 +139,11 @@ pub(crate) async fn a_gated_pod_waits_for_its_gates(server: Server) {
     gated["spec"]["schedulingGates"] = json!([{"name": "example.com/quota"}]);
     server.post(PODS, &gated).await.is(201);
     server.post(PODS, &pod("free", "1")).await.is(201);
-    until(&server, "pods", is_bound("free")).await;
+    until(&server, ("", "pods"), is_bound("free")).await;
     assert_eq!(server.get(&format!("{PODS}/gated")).await.json()["spec"]["nodeName"], Value::Null);
     let merge = ("content-type", "application/merge-patch+json");
     server.ask("PATCH", &format!("{PODS}/gated"), merge, &json!({"spec": {"schedulingGates": null}})).await.json();
-    until(&server, "pods", is_bound("gated")).await;
+    until(&server, ("", "pods"), is_bound("gated")).await;
     drop(running);
 }
 
@@ -155,12 +155,12 @@ pub(crate) async fn a_pod_of_higher_priority_preempts(server: Server) {
         .is(201);
     let running = start(&server);
     server.post(PODS, &pod("low", "1")).await.is(201);
-    until(&server, "pods", is_bound("low")).await;
+    until(&server, ("", "pods"), is_bound("low")).await;
     let mut high = pod("high", "1");
     high["spec"]["priorityClassName"] = json!("high");
     server.post(PODS, &high).await.is(201);
-    until(&server, "pods", is_bound("high")).await;
-    until(&server, "events", is_event("Preempted", "low")).await;
+    until(&server, ("", "pods"), is_bound("high")).await;
+    until(&server, ("", "events"), is_event("Preempted", "low")).await;
     drop(running);
 }
 
@@ -181,7 +181,7 @@ pub(crate) async fn many_pods_are_each_placed_once(server: Server) {
     // 200 pods, 200 CPUs: the last one is bound when all are.
     for client in 0..5 {
         for i in 0..PODS_OF_CLIENT {
-            until(&server, "pods", is_bound(&format!("p{client}-{i}"))).await;
+            until(&server, ("", "pods"), is_bound(&format!("p{client}-{i}"))).await;
         }
     }
     let pods = server.get(&format!("{PODS}?limit=1000")).await.json();

@@ -59,14 +59,13 @@ fn differs(expected: &Value, got: &Value, key: &str, at: &str) -> Option<String>
         return is_empty(got).then(|| format!("{at}: absent"));
     }
     match expected {
-        Value::Object(fields) if key == "podsRemainUnschedulable" => {
+        Value::Object(_) if key == "podsRemainUnschedulable" => {
             let keys = |of: &Value| -> Vec<String> {
                 of.as_object().map(|fields| fields.keys().cloned().collect()).unwrap_or_default()
             };
             let (mut a, mut b) = (keys(expected), keys(got));
             a.sort();
             b.sort();
-            let _ = fields;
             (a != b).then(|| format!("{at}: {b:?}, expected {a:?}"))
         }
         Value::Object(fields) => {
@@ -110,14 +109,15 @@ fn differs(expected: &Value, got: &Value, key: &str, at: &str) -> Option<String>
     }
 }
 
-/// A number or a quantity by its value.
-fn amount(value: &Value) -> Option<f64> {
-    const SUFFIXES: [(&str, f64); 15] = [
+/// The value of a number or a quantity.
+pub fn amount(value: &Value) -> Option<f64> {
+    const SUFFIXES: [(&str, f64); 16] = [
         ("Ki", 1024.0),
         ("Mi", 1_048_576.0),
         ("Gi", 1_073_741_824.0),
         ("Ti", 1_099_511_627_776.0),
         ("Pi", 1_125_899_906_842_624.0),
+        ("Ei", 1_152_921_504_606_846_976.0),
         ("n", 1e-9),
         ("u", 1e-6),
         ("m", 1e-3),
@@ -133,8 +133,9 @@ fn amount(value: &Value) -> Option<f64> {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => SUFFIXES.iter().find_map(|(suffix, factor)| {
             let digits = text.strip_suffix(suffix)?;
-            let plain = digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-'));
-            (plain && !digits.is_empty()).then(|| digits.parse::<f64>().ok().map(|number| number * factor)).flatten()
+            // No name is a number, as `inf` would be.
+            let plain = digits.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
+            plain.then(|| digits.parse::<f64>().ok()).flatten().map(|number| number * factor)
         }),
         _ => None,
     }

@@ -50,6 +50,9 @@ fn requests_that_contradict_are_refused_with_the_field() {
     assert_eq!(faults(json!({"nodeGroups": [group("a"), group("b")]})), ["nodeGroups"], "they share a node");
     let without_capacity = json!([{"id": "a", "maxSize": 3, "template": {"status": {"allocatable": {"pods": "10"}}}}]);
     assert_eq!(faults(json!({"nodeGroups": without_capacity})), ["nodeGroups[0].template.status.allocatable"]);
+    let negative =
+        json!([{"id": "a", "maxSize": 3, "template": {"status": {"allocatable": {"cpu": "1", "memory": "-1Gi"}}}}]);
+    assert_eq!(faults(json!({"nodeGroups": negative})), ["nodeGroups[0].template.status.allocatable[memory]"]);
     assert_eq!(faults(json!({"now": "yesterday"})), ["now"]);
     assert_eq!(faults(json!({"exact": {"maxSteps": u64::MAX}})), ["exact.maxSteps"]);
 }

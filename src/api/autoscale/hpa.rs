@@ -55,7 +55,6 @@ pub async fn autoscale_hpa(
     let at = at.parse()?.resolve(&state, &cluster).await?;
     let read = read_on(body.len(), move || decode::from_slice::<HpaRequest>(&body)).await?;
     let request = read.map_err(|error| Error::BadRequest(error.to_string()))?;
-    let now = i64::try_from(clock::now().as_nanosecond()).unwrap_or(i64::MAX);
-    let reply = answer(&state, &cluster, &caller, at, request, now).await?;
+    let reply = answer(&state, &cluster, &caller, at, request, clock::now_nanoseconds()).await?;
     Ok(written(reply, false).await?.into_response())
 }

@@ -1,33 +1,16 @@
 //! `POST /reschedule`: which pods should leave their nodes.
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::response::Response;
 
-use super::super::{
-    cluster::ClusterName,
-    context::{AtQuery, FreshnessQuery, PolicyQuery, written},
-    extract::{JsonBytes, Query},
-    openapi::{DecisionErrors, PastErrors},
-    state::AppState,
-    warning::{FieldValidationQuery, warn},
-};
 use crate::{
-    clock,
-    service::{
-        access::{Caller, sight::Sight},
-        autoscale::reschedule::reschedule as rescheduled,
-        compute::compute_long,
-        error::{Error, Result},
-        fields::examined,
-        past,
+    api::{
+        context::{AtQuery, FreshnessQuery, PolicyQuery},
+        openapi::{DecisionErrors, PastErrors},
+        question::Question,
+        warning::FieldValidationQuery,
     },
-    wire::{
-        autoscale::reschedule::{RescheduleReport, RescheduleRequest},
-        decode,
-        validation::fields::Examined,
-    },
+    service::{autoscale::reschedule::reschedule as answered, error::Result},
+    wire::autoscale::reschedule::{RescheduleReport, RescheduleRequest},
 };
 
 /// Find pods that should move
@@ -50,29 +33,6 @@ use crate::{
         "until": "best", "maxMoves": 20
     })),
     responses((status = 200, description = "The pods that should move, and what becomes better.", body = RescheduleReport), DecisionErrors, PastErrors))]
-#[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
-pub async fn reschedule(
-    State(state): State<AppState>,
-    ClusterName(cluster): ClusterName,
-    caller: Caller,
-    Query(query): Query<PolicyQuery>,
-    Query(fresh): Query<FreshnessQuery>,
-    Query(at): Query<AtQuery>,
-    Query(fields): Query<FieldValidationQuery>,
-    JsonBytes(body): JsonBytes,
-) -> Result<Response> {
-    let mode = fields.parse("CreateOptions")?;
-    let at = at.with_body(&body).await?.resolve(&state, &cluster).await?;
-    let context = past::take(&state, &cluster, fresh.fresh(), at).await?;
-    let (headers, is_there, view) = (context.headers(), context.is_there(), context.view);
-    let sight = Sight::of(&caller, &state, &cluster).await?;
-    let now = i64::try_from(clock::now().as_nanosecond()).map_err(Error::internal)?;
-    let work = move || -> Result<(RescheduleReport, Vec<String>)> {
-        let Examined { json, odd, .. } = examined("RescheduleRequest", "the request cannot be read", &body, mode)?;
-        let request: RescheduleRequest =
-            decode::from_slice(&json).map_err(|error| Error::BadRequest(error.to_string()))?;
-        Ok((rescheduled(&request, query.policy.as_deref(), &view, is_there, sight, now)?, odd))
-    };
-    let (report, odd) = compute_long(false, work).await??;
-    Ok(warn((headers, written(report, true).await?).into_response(), &odd))
+pub async fn reschedule(question: Question) -> Result<Response> {
+    question.answer("RescheduleRequest", answered).await
 }

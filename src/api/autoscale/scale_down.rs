@@ -1,33 +1,16 @@
 //! `POST /autoscale/scale-down`: nodes that the cluster can do without, and what keeps the others.
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::response::Response;
 
 use crate::{
     api::{
-        cluster::ClusterName,
-        context::{AtQuery, FreshnessQuery, PolicyQuery, written},
-        extract::{JsonBytes, Query},
+        context::{AtQuery, FreshnessQuery, PolicyQuery},
         openapi::{DecisionErrors, PastErrors},
-        state::AppState,
-        warning::{FieldValidationQuery, warn},
+        question::Question,
+        warning::FieldValidationQuery,
     },
-    clock,
-    service::{
-        access::{Caller, sight::Sight},
-        autoscale::scale_down::scale_down as answered,
-        compute::compute_long,
-        error::{Error, Result},
-        fields::examined,
-        past,
-    },
-    wire::{
-        autoscale::scale_down::{ScaleDownReport, ScaleDownRequest},
-        decode,
-        validation::fields::Examined,
-    },
+    service::{autoscale::scale_down::scale_down as answered, error::Result},
+    wire::autoscale::scale_down::{ScaleDownReport, ScaleDownRequest},
 };
 
 /// Find nodes that can go
@@ -54,28 +37,6 @@ use crate::{
             "conditions": [{"type": "Ready", "status": "True"}]}}]}
     })),
     responses((status = 200, description = "The nodes, and those that go.", body = ScaleDownReport), DecisionErrors, PastErrors))]
-#[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
-pub async fn scale_down(
-    State(state): State<AppState>,
-    ClusterName(cluster): ClusterName,
-    caller: Caller,
-    Query(query): Query<PolicyQuery>,
-    Query(fresh): Query<FreshnessQuery>,
-    Query(at): Query<AtQuery>,
-    Query(fields): Query<FieldValidationQuery>,
-    JsonBytes(body): JsonBytes,
-) -> Result<Response> {
-    let mode = fields.parse("CreateOptions")?;
-    let at = at.with_body(&body).await?.resolve(&state, &cluster).await?;
-    let context = past::take(&state, &cluster, fresh.fresh(), at).await?;
-    let (headers, is_there, view) = (context.headers(), context.is_there(), context.view);
-    let sight = Sight::of(&caller, &state, &cluster).await?;
-    let work = move || -> Result<(ScaleDownReport, Vec<String>)> {
-        let Examined { json, odd, .. } = examined("ScaleDownRequest", "the request cannot be read", &body, mode)?;
-        let request: ScaleDownRequest =
-            decode::from_slice(&json).map_err(|error| Error::BadRequest(error.to_string()))?;
-        Ok((answered(&request, query.policy.as_deref(), &view, is_there, sight, clock::now())?, odd))
-    };
-    let (report, odd) = compute_long(false, work).await??;
-    Ok(warn((headers, written(report, true).await?).into_response(), &odd))
+pub async fn scale_down(question: Question) -> Result<Response> {
+    question.answer("ScaleDownRequest", answered).await
 }

@@ -1,33 +1,16 @@
 //! `POST /autoscale/scale-up`: node groups that are to grow for the pods that fit nowhere.
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::response::Response;
 
 use crate::{
     api::{
-        cluster::ClusterName,
-        context::{AtQuery, FreshnessQuery, PolicyQuery, written},
-        extract::{JsonBytes, Query},
+        context::{AtQuery, FreshnessQuery, PolicyQuery},
         openapi::{DecisionErrors, PastErrors},
-        state::AppState,
-        warning::{FieldValidationQuery, warn},
+        question::Question,
+        warning::FieldValidationQuery,
     },
-    clock,
-    service::{
-        access::{Caller, sight::Sight},
-        autoscale::scale_up::scale_up as answered,
-        compute::compute_long,
-        error::{Error, Result},
-        fields::examined,
-        past,
-    },
-    wire::{
-        autoscale::scale_up::{ScaleUpReport, ScaleUpRequest},
-        decode,
-        validation::fields::Examined,
-    },
+    service::{autoscale::scale_up::scale_up as answered, error::Result},
+    wire::autoscale::scale_up::{ScaleUpReport, ScaleUpRequest},
 };
 
 /// Find node groups that are to grow
@@ -54,28 +37,6 @@ use crate::{
             "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}]}}]}
     })),
     responses((status = 200, description = "The groups, and what each would do.", body = ScaleUpReport), DecisionErrors, PastErrors))]
-#[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
-pub async fn scale_up(
-    State(state): State<AppState>,
-    ClusterName(cluster): ClusterName,
-    caller: Caller,
-    Query(query): Query<PolicyQuery>,
-    Query(fresh): Query<FreshnessQuery>,
-    Query(at): Query<AtQuery>,
-    Query(fields): Query<FieldValidationQuery>,
-    JsonBytes(body): JsonBytes,
-) -> Result<Response> {
-    let mode = fields.parse("CreateOptions")?;
-    let at = at.with_body(&body).await?.resolve(&state, &cluster).await?;
-    let context = past::take(&state, &cluster, fresh.fresh(), at).await?;
-    let (headers, is_there, view) = (context.headers(), context.is_there(), context.view);
-    let sight = Sight::of(&caller, &state, &cluster).await?;
-    let work = move || -> Result<(ScaleUpReport, Vec<String>)> {
-        let Examined { json, odd, .. } = examined("ScaleUpRequest", "the request cannot be read", &body, mode)?;
-        let request: ScaleUpRequest =
-            decode::from_slice(&json).map_err(|error| Error::BadRequest(error.to_string()))?;
-        Ok((answered(&request, query.policy.as_deref(), &view, is_there, sight, clock::now())?, odd))
-    };
-    let (report, odd) = compute_long(false, work).await??;
-    Ok(warn((headers, written(report, true).await?).into_response(), &odd))
+pub async fn scale_up(question: Question) -> Result<Response> {
+    question.answer("ScaleUpRequest", answered).await
 }

@@ -8,15 +8,18 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 
 use super::machine::{Advice, GroupNow, Increase, Leaving, Memory, Removable, Seen};
-use crate::core::{
-    advise::{
-        groups::Groups,
-        scale_down::{self, State as DownState},
-        scale_up,
+use crate::{
+    clock::nanoseconds,
+    core::{
+        advise::{
+            groups::Groups,
+            scale_down::{self, State as DownState},
+            scale_up,
+        },
+        model::{Name, Pod},
+        policy::Profiles,
+        snapshot::Snapshot,
     },
-    model::{ConditionStatus, Name, Node, Pod},
-    policy::Profiles,
-    snapshot::Snapshot,
 };
 
 /// The cluster as the state machine sees it.
@@ -33,14 +36,9 @@ pub(super) fn seen(snapshot: &Snapshot, groups: &Groups) -> Seen {
     Seen {
         groups: now.collect(),
         nodes: nodes.collect(),
-        unready: snapshot.nodes().filter(|info| !is_ready(&info.node)).count(),
+        unready: snapshot.nodes().filter(|info| !info.node.may_be_ready()).count(),
         waiting: snapshot.pods().filter(|pod| pod.waits()).count(),
     }
-}
-
-/// `true` unless the node reports that it is not ready. One that reports nothing counts as ready.
-pub(super) fn is_ready(node: &Node) -> bool {
-    node.condition("Ready").is_none_or(|status| status == ConditionStatus::True)
 }
 
 /// `true` if the pod has to go before its node can.
@@ -130,10 +128,6 @@ impl Advice for Advised<'_> {
             now: with_group(answer.delete.empty.into_iter().chain(answer.delete.drain).collect()),
         }
     }
-}
-
-fn nanoseconds(at: Timestamp) -> i64 {
-    i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX)
 }
 
 fn timestamp(nanoseconds: i64) -> Timestamp {

@@ -200,6 +200,8 @@ pub enum Step {
         node: String,
         /// Its group.
         group: String,
+        /// `false` where an earlier turn has begun with it.
+        begins: bool,
     },
     /// The node takes pods again.
     GiveUp {
@@ -226,6 +228,13 @@ pub enum Step {
         /// The number of nodes that the group is to have then.
         to: u32,
     },
+}
+
+impl Step {
+    /// `false` if it goes on with one of an earlier turn.
+    pub fn is_new(&self) -> bool {
+        !matches!(self, Self::Drain { begins: false, .. })
+    }
 }
 
 /// Why a turn did nothing, or not all.
@@ -273,7 +282,7 @@ impl Memory {
         if !has_grown {
             for (node, group) in removable {
                 if self.may_shrink(&group, seen, &targets) && !self.is_leaving(&node) {
-                    steps.push(Step::Drain { node: node.clone(), group: group.clone() });
+                    steps.push(Step::Drain { node: node.clone(), group: group.clone(), begins: true });
                     self.draining.insert(node, Leaving { group, since: now });
                 }
             }
@@ -362,7 +371,7 @@ impl Memory {
                 let why = format!("it is not empty after {:#}", rules.drain_time);
                 steps.push(Step::GiveUp { node, why });
             } else {
-                steps.push(Step::Drain { node: node.clone(), group: group.clone() });
+                steps.push(Step::Drain { node: node.clone(), group: group.clone(), begins: false });
                 self.draining.insert(node, Leaving { group, since });
             }
         }
@@ -373,7 +382,7 @@ impl Memory {
         for (node, Leaving { group, since }) in &mut self.removing {
             let to = seen.groups.iter().find(|now_is| now_is.name == *group).map(|now_is| now_is.target);
             if seen.nodes.get(node) == Some(&false) {
-                steps.push(Step::Drain { node: node.clone(), group: group.clone() });
+                steps.push(Step::Drain { node: node.clone(), group: group.clone(), begins: false });
             } else if let Some(to) = to.filter(|_| now >= later(*since, rules.deletion_time)) {
                 *since = now;
                 steps.push(Step::Remind { node: node.clone(), group: group.clone(), to });

@@ -290,7 +290,7 @@ fn a_group_never_becomes_smaller_than_its_smallest_size() {
     let pairs = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), "a".to_owned())).collect::<Vec<_>>();
     let down = Removable { now: pairs(&["a-0", "a-1", "a-2"]), ..Removable::default() };
     let steps = memory.turn(&rules, at(0), &seen(3, 3, 0), &mut Fixed { down, ..Fixed::default() }).steps;
-    let drained = |node: &str| Step::Drain { node: node.into(), group: "a".into() };
+    let drained = |node: &str| Step::Drain { node: node.into(), group: "a".into(), begins: true };
     assert_eq!(steps, [drained("a-0"), drained("a-1")]);
     let steps = memory.turn(&rules, at(1), &seen(3, 3, 0), &mut Fixed::default()).steps;
     let removed = |to, node: &str| Step::Remove { node: node.into(), group: "a".into(), to };
@@ -316,9 +316,9 @@ fn a_node_that_does_not_become_empty_is_given_up_and_then_nothing_is_removed_for
         down: Removable { now: vec![("a-0".into(), "a".into())], ..Removable::default() },
         ..Fixed::default()
     };
-    let draining = Step::Drain { node: "a-0".into(), group: "a".into() };
-    assert_eq!(memory.turn(&rules, at(0), &busy, &mut drain()).steps, std::slice::from_ref(&draining));
-    assert_eq!(memory.turn(&rules, at(1), &busy, &mut drain()).steps, [draining], "evictions are tried again");
+    let draining = |begins| Step::Drain { node: "a-0".into(), group: "a".into(), begins };
+    assert_eq!(memory.turn(&rules, at(0), &busy, &mut drain()).steps, [draining(true)]);
+    assert_eq!(memory.turn(&rules, at(1), &busy, &mut drain()).steps, [draining(false)], "evictions are tried again");
     let turn = memory.turn(&rules, at(3), &busy, &mut drain());
     assert!(matches!(&turn.steps[..], [Step::GiveUp { .. }]) && turn.mood == Mood::Cooldown(at(6)), "{turn:?}");
     let turn = memory.turn(&rules, at(6), &busy, &mut drain());

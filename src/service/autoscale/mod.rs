@@ -10,6 +10,8 @@ use super::{
 };
 use crate::{
     core::{
+        advise::groups::Groups,
+        model::Pod,
         policy::{Configuration, Profiles},
         snapshot::Snapshot,
     },
@@ -45,6 +47,18 @@ fn asked_about(brought: Option<&Brought>, view: &View, is_there: Result<()>, sig
     }
     is_there?;
     Ok(view.snapshot.clone())
+}
+
+/// The groups of a cluster that are stored.
+fn stored_groups(snapshot: &Snapshot) -> Result<Groups> {
+    Groups::stored(snapshot).map_err(|error| Error::BadRequest(format!("nodeGroups: {error}")))
+}
+
+/// The name of a pod with its namespace, as far as `sight` goes.
+fn name(pod: &Pod, sight: &mut Sight) -> String {
+    let (mut namespace, mut name) = (pod.namespace.to_string(), pod.name.to_string());
+    sight.mask(&mut namespace, &mut name, None);
+    format!("{namespace}/{name}")
 }
 
 /// The default configuration of the newest release, for clusters that come with a request.

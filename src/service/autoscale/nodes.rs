@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::{
-    advised::{Advised, has_to_move, is_ready, seen},
+    advised::{Advised, has_to_move, seen},
     machine::{Memory, Mood, Rules, Step, Turn},
     webhook::{Action, Hands, Message, Patience, send},
 };
@@ -29,7 +29,6 @@ use crate::{
     core::{
         advise::groups::{Group, GroupError, Groups},
         model::{Effect, Name},
-        policy::Profiles,
         snapshot::{Kind, Snapshot},
     },
     live::View,
@@ -192,8 +191,8 @@ impl Running {
         let (before, record) = stored(&service, &cluster).await?;
         let (view, epoch) = (context.view.clone(), context.epoch);
         let (options, unremovable_until) = (self.options.clone(), self.unremovable_until.clone());
-        let (known, accepted) = (before.clone(), self.accepted.clone());
-        let find = move || found(known, &view, &options, now, unremovable_until, &accepted);
+        let accepted = self.accepted.clone();
+        let find = move || found(before, &view, &options, now, unremovable_until, &accepted);
         let Found { mut stored, turn, unremovable_until, groups } = compute_long(true, find).await??;
         self.unremovable_until = unremovable_until;
         let view = context.view;
@@ -281,10 +280,12 @@ impl Running {
         Ok(Some(Write { key, precondition, change: Change::body(&record, document.into_body()) }))
     }
 
-    /// Evicts, and records every step with its reason. Failures are tried again in later turns.
+    /// Evicts, and records every new step with its reason. Failures are tried again in later turns.
     async fn carry_out(&self, turn: &Turn, view: &View, epoch: u64) {
         for step in &turn.steps {
-            counter!(telemetry::AUTOSCALE_ACTIONS, "action" => action(step)).increment(1);
+            if step.is_new() {
+                counter!(telemetry::AUTOSCALE_ACTIONS, "action" => action(step)).increment(1);
+            }
             if let (Some((node, close)), Some(_)) = (closes(step), &view.source)
                 && let Err(why) = self.close_live(node, close).await
             {
@@ -300,6 +301,8 @@ impl Running {
             };
             if let (Step::Drain { .. }, Some(node)) = (step, &node) {
                 self.drain(node, view, epoch).await;
+            }
+            if !step.is_new() {
                 continue;
             }
             self.service.decisions.acted(decisions::Action {
@@ -368,7 +371,7 @@ impl Running {
 
 /// Looks at the cluster, and takes a turn of the state machine. Where the loop does not act, no step counts as done.
 fn found(
-    before: Stored,
+    mut stored: Stored,
     view: &View,
     options: &Options,
     now: Timestamp,
@@ -376,13 +379,10 @@ fn found(
     accepted: &BTreeSet<String>,
 ) -> Result<Found> {
     let snapshot = &view.snapshot;
-    let mut stored = before;
     let mut memory = stored.memory.clone();
     let groups = present(snapshot, &memory)?;
     let seen = seen(snapshot, &groups);
-    let profiles: Profiles = view
-        .policy(crate::wire::policy::revision::DEFAULT)
-        .map_or_else(|| crate::live::BUILT_IN.clone().into(), |policy| policy.profiles.clone());
+    let profiles = context::chosen(view, None)?.profiles();
     let mut advice =
         Advised::new(snapshot, groups.clone(), profiles, &memory, unremovable_until, (options.interval, now));
     let turn = memory.turn(&options.rules, now, &seen, &mut advice);
@@ -393,13 +393,10 @@ fn found(
     });
     stored.acts = options.acts;
     stored.mood = Some(turn.mood.clone());
-    let told = turn.steps.iter().map(told);
+    let told = turn.steps.iter().filter(|step| step.is_new()).map(told);
     if options.acts {
         stored.memory = memory;
-        // A step that is taken in turn after turn is told once.
-        let fresh: Vec<String> =
-            told.filter(|step| !stored.steps.iter().rev().take(20).any(|other| other == step)).collect();
-        stored.steps.extend(fresh);
+        stored.steps.extend(told);
         let excess = stored.steps.len().saturating_sub(MOST_SHOWN);
         stored.steps.drain(..excess);
     } else {
@@ -481,7 +478,7 @@ fn closed(document: &mut Document, close: bool, now: Timestamp) -> Result<()> {
 fn told(step: &Step) -> String {
     match step {
         Step::Resize { group, from, to, why } => format!("node group {group}: from {from} to {to} nodes: {why}"),
-        Step::Drain { node, group } => format!("node {node} of {group} is not needed: its pods are evicted"),
+        Step::Drain { node, group, .. } => format!("node {node} of {group} is not needed: its pods are evicted"),
         Step::GiveUp { node, why } => format!("node {node} stays: {why}"),
         Step::Remind { node, group, .. } => {
             format!("node {node} of {group} is still there: its deletion is asked for again")
@@ -510,7 +507,7 @@ fn measure(cluster: &str, snapshot: &Snapshot, groups: &Groups, memory: &Memory)
     for group in groups.all() {
         target += f64::from(group.target);
         for info in group.nodes.iter().filter_map(|node| snapshot.node(node)) {
-            *(if is_ready(&info.node) { &mut ready } else { &mut unready }) += 1.0;
+            *(if info.node.may_be_ready() { &mut ready } else { &mut unready }) += 1.0;
         }
     }
     let leaving = memory.leaving().count() as f64;

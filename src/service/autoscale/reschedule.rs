@@ -9,6 +9,7 @@ use super::{
     asked_about,
 };
 use crate::{
+    clock,
     core::{
         advise::reschedule::{Measure, Move, Plan, Policy, Scheduling, Unsuited, best, carry_out, reschedule as cycle},
         model::Name,
@@ -29,7 +30,7 @@ pub use self::looping::{Rescheduling, read, start};
 /// The text in place of one that may name objects of a namespace whose pods the caller may not list.
 const UNTOLD: &str = "for a reason in a namespace whose pods you may not list";
 
-/// Answers a request. `sight`: the stored pods that the caller may name; `now`: the time, in nanoseconds since 1970, where the request names none.
+/// Answers a request. `sight`: the stored pods that the caller may name.
 ///
 /// # Errors
 /// All faults of the request by their fields, and those of its cluster.
@@ -39,14 +40,13 @@ pub fn reschedule(
     view: &View,
     is_there: Result<()>,
     mut sight: Sight,
-    now: i64,
 ) -> Result<RescheduleReport> {
     let asked = request.read().map_err(|causes| Error::invalid("RescheduleRequest", "", causes))?;
     let snapshot = asked_about(request.cluster.as_ref(), view, is_there, &mut sight)?;
     let (sent, profile) = (request.scheduling_policy.as_deref(), request.scheduling_profile.as_deref());
     let chosen = decided_under(sent, profile, policy, view)?;
     let scheduling = Scheduling { profiles: chosen.profiles(), seed: request.seed };
-    let now = asked.now.unwrap_or(now);
+    let now = asked.now.unwrap_or_else(clock::now_nanoseconds);
     let mut report = answer(&asked, &snapshot, &scheduling, now).map_err(|error| unsuited(&error))?;
     mask(&mut report, &mut sight);
     report.list();

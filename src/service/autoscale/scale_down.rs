@@ -1,16 +1,9 @@
 //! Scale-down: which nodes a cluster can do without. Nothing is stored.
 
-use jiff::Timestamp;
-
-use super::{asked_about, newest, refused};
+use super::{asked_about, name, newest, refused, stored_groups};
 use crate::{
-    core::{
-        advise::{
-            groups::Groups,
-            scale_down::{self, Input},
-        },
-        model::Pod,
-    },
+    clock,
+    core::advise::scale_down::{self, Input},
     live::View,
     service::{
         access::sight::Sight,
@@ -23,7 +16,7 @@ use crate::{
 /// Nodes of a cluster that comes with a request, or has groups that select them.
 pub const MOST_NODES: usize = 20_000;
 
-/// Answers a request. `sight`: the stored pods that the caller may name. `now`: the time where the request has none.
+/// Answers a request. `sight`: the stored pods that the caller may name.
 ///
 /// # Errors
 /// The faults of the request, by their fields, and groups that contradict each other.
@@ -33,7 +26,6 @@ pub fn scale_down(
     view: &View,
     is_there: Result<()>,
     mut sight: Sight,
-    now: Timestamp,
 ) -> Result<ScaleDownReport> {
     let Asked { groups, options, state, now: told, node_order } = request.read().map_err(|causes| refused(&causes))?;
     let snapshot = asked_about(request.cluster.as_ref(), view, is_there, &mut sight)?;
@@ -43,13 +35,10 @@ pub fn scale_down(
             "{at}: Too many: scale-down is worked out for at most {MOST_NODES} nodes; these are {have}"
         )));
     }
-    let groups = match groups {
-        Some(groups) => groups,
-        None => Groups::stored(&snapshot).map_err(|error| Error::BadRequest(format!("nodeGroups: {error}")))?,
-    };
+    let groups = groups.map_or_else(|| stored_groups(&snapshot), Ok)?;
     let chosen = decided_under(request.policy.as_deref(), request.profile.as_deref(), policy, view)?;
     let chosen = newest(chosen, request.cluster.is_some());
-    let now = told.unwrap_or_else(|| i64::try_from(now.as_nanosecond()).unwrap_or(i64::MAX));
+    let now = told.unwrap_or_else(clock::now_nanoseconds);
     let answer = scale_down::plan(&Input {
         snapshot: &snapshot,
         groups: &groups,
@@ -60,10 +49,5 @@ pub fn scale_down(
         counts_ended_pods: request.cluster.is_some(),
         now,
     });
-    let mut name = |pod: &Pod| {
-        let (mut namespace, mut name) = (pod.namespace.to_string(), pod.name.to_string());
-        sight.mask(&mut namespace, &mut name, None);
-        format!("{namespace}/{name}")
-    };
-    Ok(ScaleDownReport::new(&answer, snapshot.revision, chosen.used(), now, &mut name))
+    Ok(ScaleDownReport::new(&answer, snapshot.revision, chosen.used(), now, &mut |pod| name(pod, &mut sight)))
 }

@@ -1,15 +1,13 @@
 //! Scale-up: which node groups are to grow for the pods that fit nowhere. Nothing is stored.
 
-use jiff::Timestamp;
-
-use super::{asked_about, newest, refused};
+use super::{asked_about, name, newest, refused, stored_groups};
 use crate::{
+    clock,
     core::{
         advise::{
             groups::Groups,
             scale_up::{exact::exact, scale_up as by_one_loop},
         },
-        model::Pod,
         snapshot::Snapshot,
     },
     live::View,
@@ -24,7 +22,7 @@ use crate::{
 /// Nodes of a cluster, with those that its groups await.
 pub const MOST_NODES: usize = 20_000;
 
-/// Answers a request. `sight`: the stored pods that the caller may name. `now`: the time where the request has none.
+/// Answers a request. `sight`: the stored pods that the caller may name.
 ///
 /// # Errors
 /// The faults of the request, by their fields, and groups that contradict each other.
@@ -34,29 +32,20 @@ pub fn scale_up(
     view: &View,
     is_there: Result<()>,
     mut sight: Sight,
-    now: Timestamp,
 ) -> Result<ScaleUpReport> {
     let Asked { groups, options, search, now: told } = request.read().map_err(|causes| refused(&causes))?;
     let snapshot = asked_about(request.cluster.as_deref(), view, is_there, &mut sight)?;
-    let groups = match groups {
-        Some(groups) => groups,
-        None => Groups::stored(&snapshot).map_err(|error| Error::BadRequest(format!("nodeGroups: {error}")))?,
-    };
+    let groups = groups.map_or_else(|| stored_groups(&snapshot), Ok)?;
     bounded(&snapshot, &groups)?;
     let chosen = decided_under(request.policy.as_deref(), request.profile.as_deref(), policy, view)?;
     let chosen = newest(chosen, request.cluster.is_some());
     let profiles = chosen.profiles();
-    let now = told.unwrap_or_else(|| i64::try_from(now.as_nanosecond()).unwrap_or(i64::MAX));
+    let now = told.unwrap_or_else(clock::now_nanoseconds);
     let answer = match request.engine {
         Engine::ClusterAutoscaler => by_one_loop(&snapshot, &profiles, &groups, &options, now),
         Engine::Exact => exact(&snapshot, &profiles, &groups, &options, search, now),
     };
-    let mut name = |pod: &Pod| {
-        let (mut namespace, mut name) = (pod.namespace.to_string(), pod.name.to_string());
-        sight.mask(&mut namespace, &mut name, None);
-        format!("{namespace}/{name}")
-    };
-    Ok(ScaleUpReport::new(&answer, snapshot.revision, chosen.used(), &mut name))
+    Ok(ScaleUpReport::new(&answer, snapshot.revision, chosen.used(), &mut |pod| name(pod, &mut sight)))
 }
 
 /// Refuses clusters that are too large.

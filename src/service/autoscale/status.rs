@@ -3,19 +3,15 @@
 use std::sync::Arc;
 
 use super::{
-    advised::is_ready,
     machine::{Leaving, Mood},
     nodes::{Stored, stored},
+    stored_groups,
 };
 use crate::{
     clock::rfc3339,
     core::{advise::groups::Groups, snapshot::Snapshot},
     live::View,
-    service::{
-        Service,
-        compute::compute_long,
-        error::{Error, Result},
-    },
+    service::{Service, compute::compute_long, error::Result},
     wire::autoscale::status::{AutoscaleStatus, GroupStatus, LeavingNode, UnneededNode},
 };
 
@@ -32,7 +28,7 @@ pub async fn status(service: &Service, cluster: &str, view: &Arc<View>) -> Resul
     };
     let snapshot = view.snapshot.clone();
     let work = move || -> Result<AutoscaleStatus> {
-        let groups = Groups::stored(&snapshot).map_err(|error| Error::BadRequest(format!("nodeGroups: {error}")))?;
+        let groups = stored_groups(&snapshot)?;
         Ok(AutoscaleStatus { running, ..picture(&snapshot, &groups, stored) })
     };
     compute_long(false, work).await?
@@ -43,7 +39,7 @@ fn picture(snapshot: &Snapshot, groups: &Groups, stored: Stored) -> AutoscaleSta
     let group_of = |node: &str| groups.of(node).map(|group| group.id.to_string());
     let group = |group: &crate::core::advise::groups::Group| {
         let here: Vec<bool> =
-            group.nodes.iter().filter_map(|node| snapshot.node(node)).map(|info| is_ready(&info.node)).collect();
+            group.nodes.iter().filter_map(|node| snapshot.node(node)).map(|info| info.node.may_be_ready()).collect();
         let count = |of: usize| u32::try_from(of).unwrap_or(u32::MAX);
         let leaving = memory.draining.values().chain(memory.removing.values());
         let removing = memory.removing.values().filter(|leaving| *leaving.group == *group.id).count();

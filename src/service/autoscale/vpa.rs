@@ -149,7 +149,7 @@ impl Asking<'_> {
         let snapshot = self.context.view.snapshot.clone();
         let profiles = context::chosen(&self.context.view, self.policy)?.profiles();
         let work = move || -> Result<VpaReport> {
-            let mut question = request.to_core(now()).map_err(refused)?;
+            let mut question = request.to_core(clock::now_nanoseconds()).map_err(refused)?;
             let namespace = request.vpa.as_ref().map(|vpa| vpa.metadata.namespace.clone()).unwrap_or_default();
             if is_stored {
                 let is_meant = |pod: &&Arc<Pod>| *pod.namespace == *namespace && !pod.terminal;
@@ -322,10 +322,6 @@ fn checkpoint(record: &Record) -> Result<VerticalPodAutoscalerCheckpoint> {
     crate::wire::decode::from_slice(&record.body).map_err(Error::from)
 }
 
-fn now() -> i64 {
-    i64::try_from(clock::now().as_nanosecond()).unwrap_or(i64::MAX)
-}
-
 /// The first fault of a request.
 fn refused(causes: Vec<crate::wire::fault::Cause>) -> Error {
     let told = causes.into_iter().next().map(|cause| format!("{}: {}", cause.field, cause.message));
@@ -349,7 +345,7 @@ fn of_checkpoints(
         global_max_allowed: request.global_max_allowed.clone(),
         ..VpaRequest::default()
     };
-    let report = asked.to_core(now()).map(|question| question.answer()).unwrap_or_default();
+    let report = asked.to_core(clock::now_nanoseconds()).map(|question| question.answer()).unwrap_or_default();
     Ok(VpaReport { name: Some(format!("{namespace}/{name}")), status: vpa.status, checkpoints: Vec::new(), ..report })
 }
 

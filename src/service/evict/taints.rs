@@ -187,20 +187,16 @@ fn rfc3339(nanos: i64) -> String {
     Timestamp::from_nanosecond(nanos.into()).unwrap_or_default().to_string()
 }
 
-fn nanoseconds(instant: Timestamp) -> i64 {
-    i64::try_from(instant.as_nanosecond()).unwrap_or(i64::MAX)
-}
-
 /// The pods that taints drive off their nodes, by name as far as `sight` goes.
 ///
 /// # Errors
 /// Where the cluster is not known or too old.
 pub async fn list(service: &Service, cluster: &Arc<str>, meant: Meant, mut sight: Sight) -> Result<EvictionList> {
-    let now = nanoseconds(clock::now());
+    let now = clock::now_nanoseconds();
     context::existing(service, cluster).await?;
     let view = context::view(service, cluster).await?;
     let list = compute(move || {
-        let (found, remaining) = meant.of(&view, now, meant.before.map(nanoseconds));
+        let (found, remaining) = meant.of(&view, now, meant.before.map(clock::nanoseconds));
         let mut items: Vec<_> = found.iter().map(|eviction| EvictionItem::new(eviction, now)).collect();
         for item in &mut items {
             item.pod.mask(&mut sight);
@@ -223,8 +219,8 @@ pub async fn carry_out(
     mut sight: Sight,
 ) -> Result<EvictionReport> {
     guard::check_all(service, cluster).await?;
-    let now = nanoseconds(clock::now());
-    let before = meant.before.map_or(now, |before| nanoseconds(before).min(now));
+    let now = clock::now_nanoseconds();
+    let before = meant.before.map_or(now, |before| clock::nanoseconds(before).min(now));
     context::existing(service, cluster).await?;
     let view = context::view(service, cluster).await?;
     let revision = view.snapshot.revision;

@@ -74,6 +74,11 @@ impl Node {
     pub fn condition(&self, kind: &str) -> Option<ConditionStatus> {
         self.conditions.iter().find(|(name, _)| **name == *kind).map(|(_, status)| *status)
     }
+
+    /// `true` unless the node reports that it is not ready.
+    pub fn may_be_ready(&self) -> bool {
+        self.condition("Ready").is_none_or(|status| status == ConditionStatus::True)
+    }
 }
 
 /// One image on a node.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    model::{ConditionStatus, Name, Node, Resources, Selector, resources},
+    model::{Name, Resources, Selector, resources},
     node_info::NodeInfo,
     pending::is_pending,
     snapshot::Snapshot,
@@ -119,7 +119,7 @@ impl Row {
         });
         let requested = Resources { pods: i64::try_from(pods).unwrap_or(i64::MAX), ..info.requested.clone() };
         Self {
-            ready: is_ready(&info.node),
+            ready: info.node.may_be_ready(),
             unschedulable: info.node.unschedulable,
             taints: info.node.taints.iter().map(ToString::to_string).collect(),
             allocatable: info.node.allocatable.clone(),
@@ -162,18 +162,13 @@ impl Columns {
 impl Sums {
     fn add(&mut self, info: &NodeInfo) {
         self.nodes += 1;
-        self.ready += usize::from(is_ready(&info.node));
+        self.ready += usize::from(info.node.may_be_ready());
         self.unschedulable += usize::from(info.node.unschedulable);
         self.pods += info.pods.len();
         self.allocatable.add(&info.node.allocatable);
         self.requested.add(&info.requested);
         self.requested.pods = i64::try_from(self.pods).unwrap_or(i64::MAX);
     }
-}
-
-/// `true` if a node is ready, or does not report that it is not.
-pub fn is_ready(node: &Node) -> bool {
-    node.condition("Ready").is_none_or(|status| status == ConditionStatus::True)
 }
 
 /// The overview of a cluster. `sees` tells if the pods of a namespace may be told apart: those of others are in the sums, but never match.

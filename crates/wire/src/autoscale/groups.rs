@@ -9,17 +9,15 @@ use crate::{
     fault::{Faults, Path},
     objects::{
         node::Node,
-        quantity::{self, QuantityText},
+        node_group::{amount, check_amounts, size},
+        quantity::QuantityText,
     },
     span,
 };
 use podberth_core::{
     advise::groups::{Group, Groups},
-    model::{self, Name, NodeGroupOptions, Quantity},
+    model::{Name, NodeGroupOptions},
 };
-
-/// The largest size of a group.
-const MOST_NODES: i64 = 100_000;
 
 /// A group of equal nodes that came with a request.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
@@ -102,10 +100,17 @@ impl GroupRequest {
         let as_many = i64::try_from(self.nodes.len()).unwrap_or(i64::MAX);
         let target = size(self.target_size.unwrap_or(as_many), &at.child("targetSize"), faults);
         let template = self.template.as_ref().map(|template| {
-            Arc::new(template.to_core().bounded().unwrap_or_else(|causes| {
-                faults.adopt(&at.child("template").to_string(), causes);
-                model::Node::default()
-            }))
+            let template_at = at.child("template");
+            match template.to_core().bounded() {
+                Ok(node) => {
+                    check_amounts(&template.status, &node, &template_at.child("status"), faults);
+                    Arc::new(node)
+                }
+                Err(causes) => {
+                    faults.adopt(&template_at.to_string(), causes);
+                    Arc::default()
+                }
+            }
         });
         let options_at = at.child("options");
         let options = &self.options;
@@ -149,23 +154,4 @@ impl GroupRequest {
             },
         }
     }
-}
-
-/// A size of a group.
-fn size(size: i64, at: &Path<'_>, faults: &mut Faults) -> u32 {
-    if !(0..=MOST_NODES).contains(&size) {
-        faults.unreadable(at, size, format!("must be between 0 and {MOST_NODES}, inclusive"));
-    }
-    u32::try_from(size.clamp(0, MOST_NODES)).unwrap_or_default()
-}
-
-/// An amount that is not negative.
-pub(super) fn amount(text: Option<&QuantityText>, at: &Path<'_>, faults: &mut Faults) -> Option<Quantity> {
-    let text = &text?.0;
-    let amount = quantity::amount(text, at, faults)?;
-    if amount.is_negative() {
-        faults.unreadable(at, text, "must be greater than or equal to 0");
-        return None;
-    }
-    Some(amount)
 }

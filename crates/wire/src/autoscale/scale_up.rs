@@ -11,12 +11,9 @@ use crate::{
     objects::meta::read_instant,
     policy::schema::{PolicyDocument, SchedulerProfile},
 };
-use podberth_core::{
-    advise::{
-        groups::Groups,
-        scale_up::{Options, exact::Goal},
-    },
-    model::Resources,
+use podberth_core::advise::{
+    groups::Groups,
+    scale_up::{Options, exact::Goal},
 };
 
 pub use self::{
@@ -93,17 +90,6 @@ impl ScaleUpRequest {
     pub fn read(&self) -> Result<Asked, Vec<Cause>> {
         let mut faults = Faults::default();
         let groups = self.node_groups.as_deref().map(|requested| groups::read(requested, &mut faults));
-        let list = Path::ROOT.child("nodeGroups");
-        for (index, group) in groups.iter().flat_map(Groups::all).enumerate() {
-            let offers_nothing = |resources: &Resources| resources.milli_cpu <= 0 && resources.memory <= 0;
-            if group.template.as_ref().is_some_and(|template| offers_nothing(&template.allocatable)) {
-                let (group, template) = (list.index(index), "template");
-                let template = group.child(template);
-                let status = template.child("status");
-                let why = "a template without capacity: give the CPU and memory of its nodes";
-                faults.required(&status.child("allocatable"), why);
-            }
-        }
         let now = self.now.as_deref().and_then(|text| {
             let now = read_instant(text);
             if now.is_none() {

@@ -163,29 +163,13 @@ impl NodeGroupSpec {
 impl NodeTemplate {
     /// A node of the group. It carries the labels that select the group's nodes, and a host's name.
     fn convert(&self, group: &str, selector: &model::Labels, at: &Path<'_>, faults: &mut Faults) -> model::Node {
-        let mut own = Faults::default();
         let node = Node { metadata: self.metadata.clone(), spec: self.spec.clone(), status: self.status.clone() };
         let name: model::Name =
             if node.metadata.name.is_empty() { format!("template-{group}") } else { node.metadata.name.clone() }.into();
         let node = Node { metadata: ObjectMeta { name: name.to_string(), ..node.metadata }, ..node };
         let Converted { mut object, causes } = node.to_core();
-        let amounts = [("capacity", Some(&self.status.capacity)), ("allocatable", self.status.allocatable.as_ref())];
-        for (field, amounts) in amounts.into_iter().filter_map(|(field, of)| Some((field, of?))) {
-            let status = Path::ROOT.child("status");
-            let at = status.child(field);
-            for (name, text) in amounts {
-                // One that cannot be read is a fault already.
-                amount(Some(text), &at.key(name), &mut own);
-            }
-        }
-        if object.allocatable == model::Resources::default() {
-            own.unreadable(
-                &Path::ROOT.child("status").child("allocatable"),
-                "{}",
-                "the template has no capacity: no pod fits on its nodes",
-            );
-        }
-        faults.adopt(&at.to_string(), causes.into_iter().chain(own.into_causes()));
+        faults.adopt(&at.to_string(), causes);
+        check_amounts(&self.status, &object, &at.child("status"), faults);
         let host = (HOSTNAME.into(), name);
         let given = object.labels.iter().cloned();
         object.labels = std::iter::once(host).chain(given).chain(selector.iter().cloned()).collect();
@@ -193,8 +177,24 @@ impl NodeTemplate {
     }
 }
 
+/// Refuses amounts of a template that are negative, and a template without CPU and memory. `node`: the template, read; `at`: its status.
+pub(crate) fn check_amounts(status: &NodeStatus, node: &model::Node, at: &Path<'_>, faults: &mut Faults) {
+    let amounts = [("capacity", Some(&status.capacity)), ("allocatable", status.allocatable.as_ref())];
+    for (field, amounts) in amounts.into_iter().filter_map(|(field, of)| Some((field, of?))) {
+        let at = at.child(field);
+        for (name, text) in amounts {
+            // One that cannot be read is a fault already.
+            amount(Some(text), &at.key(name), faults);
+        }
+    }
+    if node.allocatable.milli_cpu <= 0 && node.allocatable.memory <= 0 {
+        let why = "a template without capacity: give the CPU and memory of its nodes";
+        faults.unreadable(&at.child("allocatable"), "{}", why);
+    }
+}
+
 /// A size of a group.
-fn size(size: i64, at: &Path<'_>, faults: &mut Faults) -> u32 {
+pub(crate) fn size(size: i64, at: &Path<'_>, faults: &mut Faults) -> u32 {
     if !(0..=MOST_NODES).contains(&size) {
         faults.unreadable(at, size, format!("must be between 0 and {MOST_NODES}, inclusive"));
     }
@@ -202,7 +202,7 @@ fn size(size: i64, at: &Path<'_>, faults: &mut Faults) -> u32 {
 }
 
 /// An amount that is not negative.
-fn amount(text: Option<&QuantityText>, at: &Path<'_>, faults: &mut Faults) -> Option<Quantity> {
+pub(crate) fn amount(text: Option<&QuantityText>, at: &Path<'_>, faults: &mut Faults) -> Option<Quantity> {
     let text = &text?.0;
     let amount = quantity::amount(text, at, faults)?;
     if amount.is_negative() {

@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::stored::nanos;
 use crate::{
+    clock::nanoseconds,
     core::advise::hpa::{Event, History, Recommendation},
     service::{
         Service,
@@ -96,7 +96,7 @@ async fn read(service: &Service, cluster: &Arc<str>, object: Option<String>) -> 
         let page = service.store.scan(&scan).await?;
         for entry in &page.entries {
             let note: Note = serde_json::from_slice(&entry.body).map_err(Error::internal)?;
-            take(found.entry(entry.object.clone()).or_default(), &note, nanos(entry.id.at()));
+            take(found.entry(entry.object.clone()).or_default(), &note, nanoseconds(entry.id.at()));
         }
         scan.after = page.next;
         if scan.after.is_none() {

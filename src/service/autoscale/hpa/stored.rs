@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 use crate::{
@@ -54,11 +53,6 @@ pub(super) struct Read {
 pub(super) fn kind() -> Result<&'static StoredKind> {
     kinds::by_plural("autoscaling", "horizontalpodautoscalers")
         .ok_or_else(|| Error::internal("HorizontalPodAutoscalers are not stored"))
-}
-
-/// A time in nanoseconds since 1970.
-pub(super) fn nanos(time: Timestamp) -> i64 {
-    i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX)
 }
 
 impl Stored<'_> {

@@ -22,9 +22,10 @@ use uuid::Uuid;
 use super::{
     case, memory,
     prometheus::Prometheus,
-    stored::{Read, Stored, kind, nanos},
+    stored::{Read, Stored, kind},
 };
 use crate::{
+    clock,
     core::advise::hpa::{Answer, History, Metrics, Options, PodState, Rival, Selection, unreachable},
     service::{
         Service,
@@ -199,7 +200,7 @@ impl Turns {
     ) -> Result<(bool, Option<Entry>)> {
         let (namespace, name) = (hpa.core.namespace.clone(), hpa.core.name.clone());
         let word = word(&hpa);
-        let at = nanos(now);
+        let at = clock::nanoseconds(now);
         let read = match read {
             Ok(read) => read,
             Err(why) => {

@@ -110,7 +110,7 @@ async fn turn(
         mirrored::is_whole(service, cluster, now, LONGEST_LAG).map_err(Error::internal)?;
     }
     let (of, asked) = (context.view.clone(), settings.clone());
-    let now = i64::try_from(now.as_nanosecond()).map_err(Error::internal)?;
+    let now = clock::nanoseconds(now);
     let moves = compute_long(true, move || moves(&of, &asked.policy, now)).await??;
     gauge!(telemetry::RESCHEDULE_PROPOSED, "cluster" => labels::CLUSTERS.of(cluster)).set(moves.len() as f64);
     let on = On { service, cluster, revision: context.view.snapshot.revision, epoch: context.epoch };

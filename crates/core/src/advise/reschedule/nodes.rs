@@ -5,21 +5,16 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::{
-    model::{ConditionStatus, Node, Pod, Selector},
+    model::{Pod, Selector},
     node_info::NodeInfo,
     snapshot::Snapshot,
     work,
 };
 
-/// `true` if the node does not report that it is not ready (`IsReady`).
-pub(super) fn is_ready(node: &Node) -> bool {
-    node.condition("Ready").is_none_or(|status| status == ConditionStatus::True)
-}
-
-/// The ready nodes that a selector takes, in order of their names.
+/// The ready nodes that a selector takes (`IsReady`), in order of their names.
 pub(super) fn ready<'s>(snapshot: &'s Snapshot, selector: &Selector) -> Vec<&'s Arc<NodeInfo>> {
     work::spend_on(snapshot.node_count());
-    snapshot.nodes().filter(|info| is_ready(&info.node) && selector.matches(info.labels())).collect()
+    snapshot.nodes().filter(|info| info.node.may_be_ready() && selector.matches(info.labels())).collect()
 }
 
 /// Nodes in order of their names.

@@ -4,9 +4,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    autoscale::groups::amount,
     fault::{Faults, Path},
-    objects::quantity::QuantityText,
+    objects::{node_group::amount, quantity::QuantityText},
     span,
 };
 use podberth_core::{advise::scale_down::Options, model::Quantity};
