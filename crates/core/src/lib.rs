@@ -20,6 +20,7 @@ mod directory;
 pub mod evictions;
 pub mod extenders;
 pub mod fault;
+pub mod federation;
 mod grouping;
 pub mod in_flight;
 mod index;
