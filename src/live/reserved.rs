@@ -62,6 +62,17 @@ impl Reserved {
         self.unreserved.get(&(namespace.into(), name.into())).or_else(|| snapshot.pod(namespace, name))
     }
 
+    /// All pods in their own form.
+    pub(super) fn all_unreserved<'s>(&'s self, snapshot: &'s Snapshot) -> impl Iterator<Item = &'s Arc<Pod>> {
+        let own = |pod: &'s Arc<Pod>| {
+            if self.unreserved.is_empty() {
+                return pod; // No pod has to be looked up.
+            }
+            self.unreserved.get(&(pod.namespace.clone(), pod.name.clone())).unwrap_or(pod)
+        };
+        snapshot.pods().map(own)
+    }
+
     /// Applies a pod.
     pub(super) fn apply_pod(&mut self, pod: Pod, snapshot: &mut Snapshot) {
         let key = (pod.namespace.clone(), pod.name.clone());

@@ -97,6 +97,11 @@ impl View {
         own.unwrap_or_else(|| self.profile())
     }
 
+    /// All pods in order of namespace and name, reservations left out of the account.
+    pub fn stored_pods(&self) -> impl Iterator<Item = &Arc<Pod>> {
+        self.reserved.all_unreserved(&self.snapshot)
+    }
+
     /// The node that a pod is on, reservations left out of the account.
     pub fn bound_to(&self, namespace: &str, name: &str) -> Option<&str> {
         let pod = self.reserved.unreserved(&self.snapshot, namespace, name)?;

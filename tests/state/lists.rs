@@ -81,6 +81,65 @@ pub async fn selectors_choose(server: Server) {
     }
 }
 
+/// `spec.host` is an old name of `spec.nodeName`, by which all pods are searched.
+pub async fn lists_of_a_node_are_those_of_a_search(server: Server) {
+    five_pods(&server).await;
+    server.post("/api/v1/namespaces/shop-2/pods", &pod("a")).await.is(201);
+    for name in ["n1", "n2"] {
+        server.post(NODES, &node(name)).await.is(201);
+    }
+    let same = async |places: &[&str]| {
+        for base in places {
+            for node in ["n1", "n2", "none", ""] {
+                for rest in
+                    ["", ",status.phase=Running", ",metadata.name!=d", ",metadata.namespace=shop", ",metadata.name=a"]
+                {
+                    for more in ["", "&labelSelector=app%3Dweb", "&resourceVersion=0&limit=1", "&resourceVersion=3"] {
+                        let of = async |field: &str| {
+                            let selector = format!("{field}={node}{rest}").replace('=', "%3D");
+                            let list = server.get(&format!("{base}?fieldSelector={selector}{more}")).await.is(200);
+                            (list["items"].clone(), list["metadata"].clone())
+                        };
+                        assert_eq!(of("spec.nodeName").await, of("spec.host").await, "{base} {node} {rest} {more}");
+                    }
+                }
+            }
+        }
+    };
+    let names_of = async |selector: &str| {
+        let list = server.get(&format!("/api/v1/pods?fieldSelector={selector}")).await.is(200);
+        names(&list).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let places = ["/api/v1/pods", PODS, "/api/v1/namespaces/shop-2/pods", "/api/v1/namespaces/none/pods"];
+    same(&places).await;
+    assert_eq!(names_of("metadata.name%3Da").await, ["a", "a"], "of two namespaces");
+
+    // A bind, an assumed pod, one that has ended, a deletion.
+    server.post(&format!("{PODS}/a/binding"), &json!({"target": {"name": "n2"}})).await.is(201);
+    server.put("/reservations/shop/b", json!({"node": "n2"})).await.is(200);
+    let mut ended = server.get(&format!("{PODS}/d")).await.is(200);
+    ended["status"]["phase"] = "Succeeded".into();
+    server.put(&format!("{PODS}/d/status"), ended).await.is(200);
+    assert_eq!(names_of("spec.nodeName%3Dn2").await, ["a"], "a reservation is no bind");
+    assert_eq!(names_of("spec.nodeName%3Dn1").await, ["d", "e"], "also one that has ended");
+    same(&places).await;
+    server.delete(&format!("{PODS}/e")).await.is(200);
+    assert_eq!(names_of("spec.nodeName%3Dn1").await, ["d"]);
+    same(&places).await;
+
+    // Page by page, all of one revision.
+    let path = format!("{PODS}?fieldSelector=spec.nodeName%3D&limit=1");
+    let first = server.get(&path).await.is(200);
+    assert_eq!((names(&first), &first["metadata"]["remainingItemCount"]), (vec!["b"], &Value::Null));
+    server.post(PODS, &pod("z")).await.is(201);
+    let token = first["metadata"]["continue"].as_str().expect("a token");
+    let second = server.get(&format!("{path}&continue={token}")).await.is(200);
+    assert_eq!(names(&second), ["c"]);
+    assert_eq!(second["metadata"]["resourceVersion"], first["metadata"]["resourceVersion"]);
+    let nothing = server.get(&format!("{PODS}?fieldSelector=spec.nodeName%3Dn1&limit=1")).await.is(200);
+    assert_eq!((names(&nothing), &nothing["metadata"]["continue"]), (vec!["d"], &Value::Null), "no empty page follows");
+}
+
 pub async fn namespaces_are_listed_apart(server: Server) {
     server.post(PODS, &pod("a")).await.is(201);
     server.post("/api/v1/namespaces/shop-2/pods", &pod("a")).await.is(201);

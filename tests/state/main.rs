@@ -69,6 +69,7 @@ cases! {
     lists:
         lists_page_by_page
         selectors_choose
+        lists_of_a_node_are_those_of_a_search
         namespaces_are_listed_apart
         tokens_and_revisions_are_checked;
     watches:

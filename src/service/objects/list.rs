@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{target::Target, with_node};
+use super::{narrow, target::Target, with_node};
 use crate::{
     core::work,
     live::journal::State,
@@ -30,10 +30,10 @@ use crate::{
 const SELECTED: u64 = 128;
 
 /// Number of objects read at a time while searching by selectors.
-const SEARCHED_AT_ONCE: usize = 1_000;
+pub(super) const SEARCHED_AT_ONCE: usize = 1_000;
 
 /// Longest wait of a list for the journal to have come as far as the store.
-const REACHED_WITHIN: Duration = Duration::from_secs(2);
+pub(super) const REACHED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Whole collections that are read at once.
 const LISTS_AT_ONCE: usize = 2;
@@ -89,6 +89,8 @@ pub struct Found {
     pub next: Option<Page>,
     /// Number of objects behind the page, if it is known.
     pub remaining: Option<u64>,
+    /// Number of objects of the collection that are behind the page, selected or not.
+    pub behind: u64,
     /// Held if it may be a whole collection.
     pub turn: Option<ListTurn>,
 }
@@ -100,7 +102,7 @@ pub struct ListTurn {
 }
 
 impl ListTurn {
-    async fn take() -> Result<Self> {
+    pub(super) async fn take() -> Result<Self> {
         static TURNS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(LISTS_AT_ONCE)));
         let permit = TURNS.clone().acquire_owned().await.map_err(Error::internal)?;
         Ok(Self { _permit: Arc::new(permit) })
@@ -150,8 +152,8 @@ pub async fn list(service: &Service, target: &Target, selection: Selection) -> R
     }
     let is_first = from.is_none();
     let found = find(service, target, &selector, limit, (from, None)).await?;
-    if is_first && let Some(remaining) = found.remaining.or_else(|| found.next.as_ref().map(|_| 0)) {
-        keep_past(service, target, found.revision, remaining).await;
+    if is_first && found.next.is_some() {
+        keep_past(service, target, found.revision, found.behind).await;
     }
     Ok(found)
 }
@@ -160,7 +162,7 @@ pub async fn list(service: &Service, target: &Target, selection: Selection) -> R
 const LOADED_AT_ONCE: u64 = 5_000;
 
 /// Keeps the past of a kind from now on, for the further pages of a list.
-async fn keep_past(service: &Service, target: &Target, revision: u64, remaining: u64) {
+async fn keep_past(service: &Service, target: &Target, revision: u64, behind: u64) {
     let Ok(cluster) = service.clusters.get(&target.cluster).await else { return };
     let Some(journal) = cluster.journal().cloned() else { return };
     let kind = target.kind;
@@ -169,7 +171,7 @@ async fn keep_past(service: &Service, target: &Target, revision: u64, remaining:
             tracing::debug!(%error, "the past of a list is not kept");
         }
     };
-    if remaining <= LOADED_AT_ONCE {
+    if behind <= LOADED_AT_ONCE {
         keeping.await;
     } else {
         tokio::spawn(keeping);
@@ -216,7 +218,7 @@ fn page_of(objects: &[Arc<State>], revision: u64, selector: &selector::Query, li
         name: state.record.key.name.clone(),
     });
     let remaining = (remaining > 0 && selector.is_everything()).then_some(remaining as u64);
-    Found { items, revision, next, remaining, turn: None }
+    Found { items, revision, next, remaining, ..Found::default() }
 }
 
 impl NotOlder {
@@ -236,6 +238,11 @@ pub(super) async fn find(
     limit: Option<usize>,
     (from, at): (Option<Page>, Option<u64>),
 ) -> Result<Found> {
+    if at.is_none()
+        && let Some(found) = narrow::find(service, target, selector, limit, from.as_ref()).await?
+    {
+        return Ok(found);
+    }
     let everything = selector.is_everything();
     let is_whole = limit.is_none_or(|limit| limit > SEARCHED_AT_ONCE);
     let mut found = Found {
@@ -280,17 +287,17 @@ pub(super) async fn find(
         if limit.is_some_and(|limit| found.items.len() >= limit) {
             let (revision, is_past) = (found.revision, at.is_some());
             found.next = after.map(|(namespace, name)| Page { revision, is_past, namespace, name });
-            found.remaining = everything.then_some(remaining);
+            (found.remaining, found.behind) = (everything.then_some(remaining), remaining);
             return Ok(found);
         }
     }
 }
 
 /// A namespace and a name.
-type Place = (String, String);
+pub(super) type Place = (String, String);
 
 /// At most this many selected objects of a page; the number of objects examined, and the last of these.
-fn select(
+pub(super) fn select(
     records: Vec<Record>,
     selector: Option<&selector::Query>,
     most: Option<usize>,

@@ -48,6 +48,7 @@ pub(super) mod examine;
 mod guard;
 mod list;
 mod mode;
+mod narrow;
 mod patched;
 mod quota;
 mod scale;

@@ -88,6 +88,17 @@ impl FieldRequirement {
         (*value == *self.value) == self.equal
     }
 
+    /// `true` unless an object's name, namespace or node, the listed field at a place, rules it out.
+    pub(super) fn allows(&self, namespace: &str, name: &str, node: Option<(usize, &str)>) -> bool {
+        let value = match (self.field, node) {
+            (Field::Name, _) => name,
+            (Field::Namespace, _) => namespace,
+            (Field::Listed(at), Some((place, node))) if at == place => node,
+            (Field::Listed(_), _) => return true,
+        };
+        (*value == *self.value) == self.equal
+    }
+
     pub(super) fn is_metadata(&self) -> bool {
         matches!(self.field, Field::Name | Field::Namespace)
     }
@@ -269,5 +280,41 @@ mod tests {
         let query = parse("pods", "metadata.name=p,spec.nodeName!=n1").expect("a selector");
         assert_eq!((query.node(), query.name(), query.is_by_name()), (None, Some("p"), false));
         assert!(parse("configmaps", "metadata.name!=p").is_ok_and(|query| query.is_by_name()));
+    }
+
+    #[test]
+    fn a_name_or_node_that_must_be_equal_makes_a_selection_narrow() {
+        for (selector, is_narrow) in [
+            ("", false),
+            ("spec.nodeName=n1", true),
+            ("spec.nodeName=", true),
+            ("spec.nodeName!=n1", false),
+            ("metadata.name=p,status.phase=Running", true),
+            ("metadata.name!=p", false),
+            ("metadata.namespace=d", false),
+            ("spec.host=n1", false),
+        ] {
+            assert_eq!(parse("pods", selector).map(|query| query.is_narrow()), Ok(is_narrow), "{selector}");
+        }
+        assert_eq!(parse("nodes", "metadata.name=n").map(|query| query.is_narrow()), Ok(true));
+    }
+
+    #[test]
+    fn name_and_node_rule_out_what_cannot_be_selected() {
+        for (selector, expected) in [
+            ("spec.nodeName=n1", true),
+            ("spec.nodeName=n2", false),
+            ("spec.nodeName=", false),
+            ("spec.nodeName!=n1", false),
+            ("metadata.name=p,spec.nodeName=n1", true),
+            ("metadata.name=q,spec.nodeName=n1", false),
+            ("metadata.namespace=e,spec.nodeName=n1", false),
+            ("spec.nodeName=n1,status.phase=Failed", true),
+        ] {
+            let query = parse("pods", selector).expect("a selector");
+            assert_eq!(query.may_select_on("d", "p", "n1"), expected, "{selector}");
+        }
+        let query = parse("pods", "spec.nodeName=n1,metadata.name=p").expect("a selector");
+        assert!(query.may_select("d", "p") && !query.may_select("d", "q"), "wherever it is");
     }
 }

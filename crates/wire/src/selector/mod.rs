@@ -89,10 +89,22 @@ impl Query {
         self.labels.is_empty() && self.fields.iter().all(FieldRequirement::is_metadata)
     }
 
+    /// `true` if all selected objects have one name, are on one node, or are on none.
+    pub fn is_narrow(&self) -> bool {
+        let node = self.selectable.node();
+        let is_of_node = |required: &FieldRequirement| node.is_some_and(|node| required.exact(node).is_some());
+        self.fields.iter().any(|required| required.exact_name().is_some() || is_of_node(required))
+    }
+
     /// `true` if objects of a name can be selected, whatever else they hold.
     pub fn may_select(&self, namespace: &str, name: &str) -> bool {
-        let object = Selected { namespace: namespace.into(), name: name.into(), ..Selected::default() };
-        self.fields.iter().filter(|required| required.is_metadata()).all(|required| required.holds(&object))
+        self.fields.iter().all(|required| required.allows(namespace, name, None))
+    }
+
+    /// Like [`Self::may_select`], of objects on a node; "" for none.
+    pub fn may_select_on(&self, namespace: &str, name: &str, node: &str) -> bool {
+        let node = self.selectable.node().map(|at| (at, node));
+        self.fields.iter().all(|required| required.allows(namespace, name, node))
     }
 
     /// Selects only the object of this name besides.
