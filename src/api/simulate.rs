@@ -23,6 +23,8 @@ use crate::{
 /// `howMany`, `nodesNeeded` and `whatFits` ask about the cluster after the steps: how many copies of a pod fit; the smallest number of further nodes with
 /// which some pods fit, proved by what is stuck with one less; and which of some pods fit, each for itself. They evict nothing.
 ///
+/// `overview` asks for all nodes before the first step and after the last one, in the form of `GET /overview`.
+///
 /// With `revision` (or `at`) it begins with the cluster as it was then.
 ///
 /// A simulation has at most 100 steps, 20,000 nodes and 200,000 new pods, and ends when its client leaves.

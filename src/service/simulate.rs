@@ -8,11 +8,13 @@ use super::{
     access::sight::Sight,
     decide::{brought_cluster, decidable, decided_under, sent_pod},
     error::{Error, Result},
+    overview,
 };
 use crate::{
     core::{
         batch,
         model::{Effect, Name, Node, Pod, Selector, Taint},
+        overview::overview as overview_of,
         simulate::{self, Simulation, Step, Utilization},
         snapshot::Snapshot,
         work,
@@ -22,9 +24,10 @@ use crate::{
         decode,
         explanation::PodName,
         objects::node,
+        overview::OverviewReply,
         policy, selector,
         simulation::{
-            AddNodes, AddPods, DeletePods, FitReport, HowManyReport, HowManyRequest, NodesNeededReport,
+            AddNodes, AddPods, BeforeAndAfter, DeletePods, FitReport, HowManyReport, HowManyRequest, NodesNeededReport,
             NodesNeededRequest, On, SimulateReport, SimulateRequest, StepReport, StepRequest, StuckReport,
             UtilizationReport,
         },
@@ -87,6 +90,12 @@ pub fn simulate(
         before: UtilizationReport::from(&Utilization::of(&snapshot)),
         ..SimulateReport::default()
     };
+    let shown =
+        request.overview.as_ref().map(|asked| overview::asked(asked.group.as_deref(), None, None)).transpose()?;
+    // No pods are counted apart, so nobody's are told.
+    let revision = report.revision;
+    let nodes = |snapshot: &Snapshot, asked| OverviewReply::new(revision, overview_of(snapshot, asked, |_| false));
+    let before = shown.as_ref().map(|asked| nodes(&snapshot, asked));
     let mut of = Simulation::new(snapshot, chosen.profiles(), options);
     let (mut added, mut told) = (0_usize, 0_usize);
     for (index, step) in request.steps.iter().enumerate() {
@@ -105,6 +114,8 @@ pub fn simulate(
         }
         report.steps.push(StepReport::new(word, &outcome));
     }
+    report.overview =
+        shown.as_ref().zip(before).map(|(asked, before)| BeforeAndAfter { before, after: nodes(of.snapshot(), asked) });
     report.how_many = request.how_many.as_ref().map(|asked| how_many(asked, &of, &mut sight)).transpose()?;
     report.nodes_needed =
         request.nodes_needed.as_ref().map(|asked| nodes_needed(asked, &of, &mut sight)).transpose()?;

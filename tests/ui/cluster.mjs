@@ -44,6 +44,16 @@ function replicaSet(namespace, app) {
   return { apiVersion: 'apps/v1', kind: 'ReplicaSet', metadata: { namespace, name: app, uid: `${namespace}-${app}` }, spec }
 }
 
+/** The number of pods on nodes besides those that fill a zone. */
+export function boundPods(nodes, pods) {
+  return Math.max(0, pods - Math.ceil(nodes / ZONES))
+}
+
+/** The namespace and name of one of them. */
+export function boundPod(at) {
+  return `${at % 3 ? 'shop' : 'web'}/app-${at}`
+}
+
 /** Objects in parts of at most 2,000. */
 export function* cluster(nodes, pods) {
   let part = Array.from({ length: nodes }, (_, at) => node(at))
@@ -54,7 +64,7 @@ export function* cluster(nodes, pods) {
     const nodeName = `node-${String(at * ZONES + 2).padStart(5, '0')}`
     if (at * ZONES + 2 < nodes) part.push(pod('batch', `fill-${at}`, { app: 'fill' }, { cpu: '6500m', memory: '20Gi' }, { nodeName }))
   }
-  const bound = Math.max(0, pods - full)
+  const bound = boundPods(nodes, pods)
   // Half of what the nodes offer, by pods of several sizes.
   const cpu = Math.max(20, (4000 * nodes) / Math.max(bound, 1))
   for (let at = 0; at < bound; at++) {
@@ -62,7 +72,7 @@ export function* cluster(nodes, pods) {
     const index = (at * 7919 + (at % 13) * (at % 7)) % nodes
     const nodeName = `node-${String(index % ZONES === 2 ? (index + 1) % nodes : index).padStart(5, '0')}`
     const requests = { cpu: `${Math.round(cpu * size)}m`, memory: `${Math.round(cpu * size * 3)}Mi` }
-    part.push(owned(pod(at % 3 ? 'shop' : 'web', `app-${at}`, { app: at % 5 ? 'api' : 'web' }, requests, { nodeName })))
+    part.push(owned(pod(...boundPod(at).split('/'), { app: at % 5 ? 'api' : 'web' }, requests, { nodeName })))
     if (part.length >= 2000) {
       yield part
       part = []

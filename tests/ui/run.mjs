@@ -162,7 +162,7 @@ for (const file of readdirSync(join(here, 'jobs')).filter((name) => name.endsWit
           await settled(page)
         }
         const call = async (path) => (await fetch(new URL(path, url))).json()
-        await run({ page, faults, open, settled, call, url, home, prefixed, axe, assert, nodes })
+        await run({ page, faults, open, settled, call, url, home, prefixed, axe, assert, nodes, pods })
         assert.deepEqual(faults, [])
       } finally {
         await close()

@@ -37,9 +37,10 @@ export function amount(resource: string, n: number): string {
   return unit === 0 ? short.format(value) : `${short.format(value)} ${BINARY[unit]}`
 }
 
-/** `6.5 of 8`, with one unit where both have the same. */
+/** `6.5 of 8 cores`, with one unit where both have the same. */
 export function amountOf(resource: string, part: number, all: number): string {
   const [left, right] = [amount(resource, part), amount(resource, all)]
+  if (resource === 'cpu') return `${left} of ${right} ${right === '1' ? 'core' : 'cores'}`
   const unit = right.split(' ')[1]
   return `${unit && left.endsWith(` ${unit}`) ? left.slice(0, -unit.length - 1) : left} of ${right}`
 }
@@ -76,6 +77,11 @@ export function span(seconds: number): string {
     if (parts.length === 2) break
   }
   return parts.join(' ') || '0 s'
+}
+
+/** A timestamp as people read it, in UTC as the server tells it. */
+export function utc(timestamp: string): string {
+  return `${timestamp.slice(0, 19).replace('T', ' ')} UTC`
 }
 
 /** The time since a timestamp. */

@@ -83,6 +83,7 @@ test('groups beyond the limit share the last box', () => {
 
 test('amounts are written as people read them', () => {
   assert.deepEqual([amount('cpu', 1500), amount('memory', 20 * 2 ** 30), amount('pods', 31)], ['1.5', '20 Gi', '31'])
+  assert.equal(amountOf('cpu', 6500, 8000), '6.5 of 8 cores')
   assert.equal(amountOf('memory', 2 ** 30, 32 * 2 ** 30), '1 of 32 Gi')
   assert.deepEqual([percent(0.001), percent(0.999), percent(1), percent(Infinity)], ['< 1 %', '99 %', '100 %', '–'])
   assert.deepEqual([units('cpu', '250m'), units('memory', '1Gi'), units('cpu', 'x')], [250, 2 ** 30, NaN])

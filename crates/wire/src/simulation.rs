@@ -10,6 +10,7 @@ use super::{
     cluster::{Brought, Cluster},
     explanation::{PodName, PolicyUsed},
     objects::{node, pod},
+    overview::OverviewReply,
     policy::schema::{PolicyDocument, SchedulerProfile},
 };
 use podberth_core::{
@@ -38,6 +39,9 @@ pub struct SimulateRequest {
     /// Asks which of these pods fit, each for itself.
     #[schema(nullable = false, value_type = Vec<pod::Pod>)]
     pub what_fits: Option<Vec<Box<RawValue>>>,
+    /// Asks for all nodes before the first step and after the last one, as `GET /overview` has them.
+    #[schema(nullable = false)]
+    pub overview: Option<OverviewRequest>,
     /// A `kind: Policy` (or a KubeSchedulerConfiguration v1) to decide under instead of the one in force.
     #[schema(nullable = false, value_type = PolicyDocument)]
     pub policy: Option<Box<RawValue>>,
@@ -269,12 +273,22 @@ pub struct NodesNeededRequest {
     pub limit: Option<usize>,
 }
 
+/// The form of the overviews of a simulation.
+#[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
+#[schema(as = SimulatedOverviewRequest)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct OverviewRequest {
+    /// The key of a label, by whose values nodes are summed; all nodes are one group where absent.
+    #[schema(nullable = false, example = "topology.kubernetes.io/zone")]
+    pub group: Option<String>,
+}
+
 fn one() -> usize {
     1
 }
 
 /// The cluster after each step, and the answers.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SimulateReport {
     /// The revision of the state that was begun with; 0 where the cluster came with the request.
@@ -288,17 +302,31 @@ pub struct SimulateReport {
     /// Each step.
     pub steps: Vec<StepReport>,
     /// The answer to `howMany`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub how_many: Option<HowManyReport>,
     /// The answer to `nodesNeeded`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub nodes_needed: Option<NodesNeededReport>,
     /// The answer to `whatFits`, in the order of the request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub what_fits: Option<Vec<FitReport>>,
+    /// The nodes, where `overview` asks for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub overview: Option<BeforeAndAfter>,
+}
+
+/// The nodes of a cluster before the first step and after the last one.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = SimulatedOverviews)]
+pub struct BeforeAndAfter {
+    /// Before the first step.
+    pub before: OverviewReply,
+    /// After the last one. Its `revision` is that of the state that was begun with.
+    pub after: OverviewReply,
 }
 
 /// The cluster after a step.

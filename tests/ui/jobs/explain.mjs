@@ -3,10 +3,12 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
+import { boundPod, boundPods } from '../cluster.mjs'
 
 const DIST = fileURLToPath(new URL('../../../ui/dist', import.meta.url))
-/** Pods whose matrix is compared with the reply of the server. */
-const EXPLAINED = Number(process.env.EXPLAINED ?? 12)
+/** Pods whose matrix is compared with the reply of the server, chosen by chance. */
+const EXPLAINED = Number(process.env.EXPLAINED ?? 50)
+const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000)
 const number = (n) => n.toLocaleString('en')
 
 async function post(url, path, body, method = 'POST', type = 'application/json') {
@@ -40,6 +42,17 @@ function expected(explanation) {
   return rows.sort((a, b) => place.get(a[0]) - place.get(b[0]) || (a[0] < b[0] ? -1 : 1))
 }
 
+/** Numbers from 0 to below 1, the same for a seed (mulberry32). */
+function generator(seed) {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
 const TREE = { kind: 'Policy', apiVersion: 'v1', scoring: { strategy: 'Lexicographic', levels: [{ priority: 'BalancedResourceAllocation', tolerance: 5 }, { priority: 'LeastRequestedPriority', tolerance: 10 }] } }
 
 export const jobs = [
@@ -59,25 +72,32 @@ export const jobs = [
     },
   ],
   [
-    `cells of the matrix are those of the server for ${EXPLAINED} pods`,
-    async ({ page, open, url, call, assert, nodes }) => {
+    `cells of the matrix are those of the server for ${EXPLAINED} pods (SEED=${SEED})`,
+    async ({ page, open, url, call, assert, nodes, pods, settled }) => {
+      const chance = generator(SEED)
       const waiting = (await call('api/v1/pods?fieldSelector=spec.nodeName=&limit=500')).items
-      const bound = (await call('api/v1/pods?fieldSelector=spec.nodeName!=&limit=500')).items
-      // Every kind of pod that waits, then others at even distances.
       const kinds = new Map(waiting.map((pod) => [pod.metadata.labels.app, pod]))
-      const step = Math.max(1, Math.floor(bound.length / EXPLAINED))
-      const pods = [...kinds.values(), ...bound.filter((_, at) => at % step === 0)].slice(0, EXPLAINED)
-      for (const { metadata } of pods) {
-        const podName = `${metadata.namespace}/${metadata.name}`
-        const rows = expected(await post(url, 'explain', { podName }))
-        await open(`explain/${podName}?rows=nodes&columns=all`)
+      // One of each kind that waits, then any others.
+      const names = new Set([...kinds.values()].map(({ metadata }) => `${metadata.namespace}/${metadata.name}`))
+      while (names.size < EXPLAINED) names.add(boundPod(Math.floor(chance() * boundPods(nodes, pods))))
+      // One page for all of them, as for somebody who looks at one pod after the other.
+      await open('explain')
+      for (const podName of names) {
+        const [reply] = await Promise.all([
+          post(url, 'explain', { podName }),
+          page.evaluate((to) => { location.hash = to }, `#/explain/${podName}?rows=nodes&columns=all`),
+          page.waitForFunction((of) => document.querySelector('main h1').textContent === of, podName),
+        ])
+        const rows = expected(reply)
+        await page.waitForSelector('[role=grid]')
+        await settled(page)
         const seen = new Map()
-        for (const top of [0, 1e6]) {
-          await page.$eval('[role=grid]', (grid, top) => { grid.scrollTop = top }, top)
-          if (top) await page.waitForSelector(`[aria-rowindex="${nodes + 1}"]`)
+        for (const row of [0, Math.floor(chance() * nodes), nodes - 1]) {
+          await page.$eval('[role=grid]', (grid, row) => { grid.scrollTop = row * 28 }, row)
+          await page.waitForSelector(`[aria-rowindex="${row + 2}"]`)
           for (const [index, texts] of await cells(page)) seen.set(index, texts)
+          assert.ok(seen.has(row))
         }
-        assert.ok(seen.has(0) && seen.has(nodes - 1))
         for (const [index, texts] of seen) assert.deepEqual(texts, rows[index], `${podName}, row ${index}`)
       }
     },
@@ -126,6 +146,32 @@ export const jobs = [
       assert.equal(await page.textContent('aside.side tfoot td:last-child'), `${sum > 0 ? '+' : ''}${number(sum)}`)
     },
   ],
+  ...['light', 'dark'].map((colorScheme) => [
+    `the minimap shows all rows and moves the table by keyboard, in ${colorScheme}`,
+    async ({ page, open, assert, axe, nodes }) => {
+      await open('explain/shop/checkout-1?rows=nodes')
+      const map = page.getByRole('scrollbar')
+      await map.focus()
+      await page.keyboard.press('End')
+      await page.waitForSelector(`[aria-rowindex="${nodes + 1}"]`)
+      assert.equal(await map.getAttribute('aria-valuenow'), await map.getAttribute('aria-valuemax'))
+      assert.match(await map.getAttribute('aria-valuetext'), new RegExp(` to ${number(nodes)} of ${number(nodes)}$`))
+      // Nodes that do not fit are last: the line at the bottom is of another colour than the one at the top.
+      const lines = await page.$eval('.minimap canvas', (canvas) => {
+        const { data } = canvas.getContext('2d').getImageData(1, 0, 1, canvas.height)
+        return [data.slice(4, 8).join(), data.slice(-8, -4).join()]
+      })
+      assert.notEqual(lines[0], lines[1])
+      await page.keyboard.press('PageUp')
+      await page.keyboard.press('Home')
+      await page.waitForSelector('[aria-rowindex="2"]')
+      const box = await map.boundingBox()
+      await page.mouse.click(box.x + box.width / 2, box.y + box.height - 2)
+      await page.waitForSelector(`[aria-rowindex="${nodes + 1}"]`)
+      await axe(page)
+    },
+    { colorScheme },
+  ]),
   [
     'a predicate shows the nodes that it rejects',
     async ({ page, open, url, assert }) => {
@@ -263,6 +309,36 @@ export const jobs = [
       const report = await post(url, 'simulate', { steps })
       assert.equal(await page.textContent('.figures > div:first-child strong'), number(report.steps.reduce((sum, step) => sum + step.moved.length, 0)))
       assert.match(await page.textContent('main table tbody tr:last-child'), new RegExp(`After step 2${number(report.steps[1].utilization.nodes)}`))
+    },
+  ],
+  [
+    'two maps show the nodes before and after the steps, by keyboard alone',
+    async ({ page, open, url, assert, axe, nodes }) => {
+      const steps = [{ removeNode: 'node-00006' }, { addNodes: { template: { metadata: { name: 'extra', labels: { 'topology.kubernetes.io/zone': 'z7' } }, status: { allocatable: { cpu: '8', memory: '32Gi', pods: '110' } } }, count: 2 } }]
+      await open(`what-if?steps=${encodeURIComponent(JSON.stringify({ steps }))}`)
+      await page.waitForSelector('.pairs', { timeout: 120_000 })
+      const { overview } = await post(url, 'simulate', { steps, overview: { group: 'topology.kubernetes.io/zone' } })
+      const sums = (groups) => new Map(groups.map(({ name, nodes, pods }) => [name, [nodes, pods]]))
+      const [before, after] = [sums(overview.before.groups), sums(overview.after.groups)]
+      const told = await page.$$eval('.pairs .group', (groups) => groups.map((group) => [group.querySelector('h4').textContent, ...[...group.querySelectorAll('.sums')].map((sums) => [...sums.children].slice(1, 3).map((part) => part.textContent))]))
+      const worded = (of) => { const [n, p] = of ?? [0, 0]; return [`${number(n)} node${n === 1 ? '' : 's'}`, `${number(p)} pod${p === 1 ? '' : 's'}`] }
+      assert.deepEqual(told, [...new Set([...before.keys(), ...after.keys()])].sort().map((name) => [name, worded(before.get(name)), worded(after.get(name))]))
+      const tiles = page.getByRole('application', { name: /^After, z1/ })
+      await tiles.focus()
+      await page.keyboard.press('ArrowRight')
+      assert.match(await page.textContent('.looked'), /^node-00006 · goes · cpu/)
+      await page.keyboard.press('Enter')
+      await page.waitForFunction(() => location.hash.includes('node=node-00006'))
+      await page.getByRole('application', { name: /^After, z7/ }).focus()
+      await page.keyboard.press('ArrowRight')
+      assert.match(await page.textContent('.looked'), /^extra-2 · joins/)
+      // The same as a table, with what differs most first.
+      const table = page.getByRole('grid', { name: 'Nodes that differ' })
+      const count = Number(await table.getAttribute('aria-rowcount')) - 1
+      assert.ok(count >= 3 && count <= nodes + 2, `${count} nodes differ`)
+      await page.getByLabel('Group').selectOption('-')
+      await page.waitForFunction(() => document.querySelectorAll('.pairs .group').length === 1, undefined, { timeout: 120_000 })
+      await axe(page)
     },
   ],
   [

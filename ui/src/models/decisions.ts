@@ -1,5 +1,6 @@
 /** Recorded decisions, as `GET /decisions` lists them. */
 
+import { count } from '../format'
 import type { PodName, PolicyUsed } from './explanation'
 
 export const OUTCOMES = ['bound', 'assumed', 'unschedulable', 'stale', 'notBound', 'answered'] as const
@@ -40,7 +41,7 @@ export interface ReplayReport {
 /** One line about what came of a decision. */
 export function result(decision: Decision): string {
   if (decision.outcome === 'unschedulable' || !decision.node) return decision.message ?? ''
-  const fitting = decision.fitting === undefined ? '' : `, best of ${decision.fitting} that fit`
+  const fitting = decision.fitting === undefined ? '' : `, best of ${count(decision.fitting)} that fit`
   return `${decision.node}${decision.message ? `: ${decision.message}` : fitting}`
 }
 

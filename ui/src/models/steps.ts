@@ -1,5 +1,6 @@
 /** The steps of a simulation: how a person edits them, how a link carries them, and what `POST /simulate` takes. */
 
+import type { Overview } from '../overview'
 import type { PodName } from './explanation'
 
 export interface Labels { [key: string]: string | null }
@@ -39,7 +40,10 @@ export interface Report {
   steps: StepReport[]
   howMany?: { count: number; byNode: Record<string, number>; limitedBy?: string }
   nodesNeeded?: { count: number | null; withOneLess: Stuck[] }
+  overview?: Overviews
 }
+/** All nodes before the first step and after the last one. */
+export interface Overviews { before: Overview; after: Overview }
 
 export const KINDS = [
   'drain', 'cordon', 'uncordon', 'removeNode', 'failZone', 'addNodes', 'addPods', 'deletePods', 'taint', 'label', 'setPolicy', 'preempt',

@@ -1,7 +1,7 @@
 /** Node groups: what the loop does, which group should grow, and which nodes could go. */
 import type { JSX } from 'preact'
 import { call, useCall } from '../api'
-import { age, count, counted } from '../format'
+import { age, count, counted, utc } from '../format'
 import type { GroupStatus, Status } from '../models/autoscale'
 import { type Column, Grid } from '../parts/grid'
 import { ScaleDown } from '../parts/scale-down'
@@ -32,7 +32,6 @@ export default function Autoscale(): JSX.Element {
   )
 }
 
-const short = (time: string) => time.slice(0, 19).replace('T', ' ')
 
 function Standing(): JSX.Element {
   const status = useCall<Status>('status', (signal) => call('autoscale/status', { signal }))
@@ -43,7 +42,7 @@ function Standing(): JSX.Element {
           <p>
             {texts.autoscale.loops[data.loop] ?? data.loop}{' '}
             {data.mood && (texts.autoscale.moods[data.mood as keyof typeof texts.autoscale.moods] ?? data.mood)}
-            {data.until && texts.autoscale.until(short(data.until))}
+            {data.until && texts.autoscale.until(utc(data.until))}
           </p>
           <p>
             {texts.autoscale.waiting(counted(data.waitingPods, 'pod waits', 'pods wait'))} {data.nodesWithoutGroup > 0 && texts.autoscale.without(counted(data.nodesWithoutGroup, 'node is', 'nodes are'))}{' '}
@@ -78,7 +77,7 @@ function number(id: 'minSize' | 'maxSize' | 'targetSize' | 'ready' | 'unready' |
 }
 
 const COLUMNS: Column<GroupStatus>[] = [
-  { id: 'name', title: texts.autoscale.group, width: 12, grow: 2, text: ({ name, pausesUntil }) => (pausesUntil ? `${name} (${texts.autoscale.pauses(short(pausesUntil))})` : name) },
+  { id: 'name', title: texts.autoscale.group, width: 12, grow: 2, text: ({ name, pausesUntil }) => (pausesUntil ? `${name} (${texts.autoscale.pauses(utc(pausesUntil))})` : name) },
   number('minSize', texts.autoscale.least),
   number('maxSize', texts.autoscale.most),
   number('targetSize', texts.autoscale.target),

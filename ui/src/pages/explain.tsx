@@ -173,6 +173,7 @@ function Rejections({ matrix, by }: { matrix: Matrix; by: string }): JSX.Element
   const all = Math.max(1, matrix.of.nodes.length)
   return (
     <section aria-label={texts.explain.rejections} class="rejections">
+      <span class="quiet" aria-hidden="true">{texts.explain.rejectedBy}</span>
       {telling.map((p) => {
         const predicate = matrix.of.predicates[p]
         if (!predicate) return null

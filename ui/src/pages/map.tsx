@@ -5,6 +5,7 @@ import { addKeys } from '../keys'
 import { count, counted, percent } from '../format'
 import { problem, useOverview } from '../live'
 import type { Overview } from '../overview'
+import { Choice, groupOptions, stateOf, ZONE } from '../parts/choice'
 import { type Column, Grid } from '../parts/grid'
 import { Meter } from '../parts/meter'
 import { type Box, boxesOf, filterOf, share, shareOf } from '../parts/nodes'
@@ -15,7 +16,6 @@ import { link, param, setQuery } from '../router'
 import { texts } from '../texts'
 
 const words = texts.map
-const ZONE = 'topology.kubernetes.io/zone'
 /** Boxes at most: each has a canvas and a head. */
 const BOXES = 40
 /** Columns of resources at most. */
@@ -47,21 +47,6 @@ function Field(props: { name: string; label: string; hint: string; isFilter?: bo
   )
 }
 
-function Choice(props: { name: string; label: string; value: string; options: [value: string, words: string][] }): JSX.Element {
-  return (
-    <label>
-      {props.label}{' '}
-      <select value={props.value} onChange={(event) => setQuery({ [props.name]: event.currentTarget.value })}>
-        {props.options.map(([value, text]) => (
-          <option key={value} value={value}>
-            {text}
-          </option>
-        ))}
-      </select>
-    </label>
-  )
-}
-
 /** A group's name, sums and nodes. */
 function Head({ box, resources, isOnly }: { box: Box; resources: string[]; isOnly: boolean }): JSX.Element {
   const { sums } = box
@@ -82,10 +67,6 @@ function Head({ box, resources, isOnly }: { box: Box; resources: string[]; isOnl
       </div>
     </>
   )
-}
-
-function stateOf({ nodes }: Overview, at: number): string {
-  return [nodes.ready[at] ? words.states.ready : words.states.notReady, nodes.unschedulable[at] ? words.states.cordoned : ''].filter(Boolean).join(', ')
 }
 
 function columnsOf(view: Overview, resources: string[]): Column<number>[] {
@@ -141,12 +122,7 @@ export default function MapPage(): JSX.Element {
       {problem.value && <Problem error={problem.value} />}
       {filter.unknown.length > 0 && <p class="warn" role="alert">{words.unknown(filter.unknown.join(' '))}</p>}
       <div class="bar">
-        <Choice
-          name="group"
-          label={words.group}
-          value={group}
-          options={[['-', words.ungrouped], ...[...new Set([ZONE, group, ...(view?.labels ?? []).map(({ key }) => key)])].filter((key) => key !== '-').map((key): [string, string] => [key, labelWords(view, key)])]}
-        />
+        <Choice name="group" label={words.group} value={group} options={groupOptions(view, group)} />
         <Choice name="colour" label={words.colour} value={resource} options={['cpu', ...(view?.resources ?? []).filter((name) => name !== 'cpu')].map((name) => [name, name])} />
         {!isTable && <Choice name="size" label={words.size} value={param('size')} options={[['', words.sizes.auto], ['s', words.sizes.s], ['m', words.sizes.m], ['l', words.sizes.l]]} />}
         <div role="group" aria-label={words.shape}>
@@ -179,6 +155,7 @@ export default function MapPage(): JSX.Element {
                 <span><Sample tile={{ isCordoned: true }} />{words.legend.cordoned}</span>
                 <span><Sample tile={{ isReady: false }} />{words.legend.notReady}</span>
                 <span><Sample tile={{ share: 1.2 }} />{words.legend.over}</span>
+                <span>{words.legend.open}</span>
                 {podSelector && <span><Sample tile={{ lit: 1 }} />{words.legend.lit}</span>}
               </>
             )}
@@ -226,12 +203,6 @@ export default function MapPage(): JSX.Element {
       )}
     </>
   )
-}
-
-function labelWords(view: Overview | undefined, key: string): string {
-  const label = view?.labels.find((label) => label.key === key)
-  const short = key === ZONE ? words.zone : key
-  return label ? words.label(short, counted(label.values, 'value')) : short
 }
 
 function lookedWords(view: Overview, at: number, resource: string): string {

@@ -55,7 +55,7 @@ function Reasons({ group, nodes }: { group: Waiting; nodes: number }): JSX.Eleme
       <span class="bar-of" aria-hidden="true">
         <span style={{ width: `${(n / Math.max(nodes, 1)) * 100}%` }} />
       </span>
-      <span class="number">{count(n)}</span> {text}
+      <span class="number">{counted(n, 'node')}</span> {text}
     </li>
   )
   return (

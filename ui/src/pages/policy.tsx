@@ -2,7 +2,7 @@
 import type { JSX } from 'preact'
 import { useEffect, useMemo, useState } from 'preact/hooks'
 import { ApiError, ask, type Cause, call, useCall } from '../api'
-import { count } from '../format'
+import { count, utc } from '../format'
 import { shortOf } from '../models/explanation'
 import { choices, isJson, type Mark, marks, type Plugins, type PolicyState, textOf } from '../models/policy'
 import { Editor } from '../parts/editor'
@@ -109,7 +109,7 @@ function Edit(props: { path: string; name: string; inForce: InForce; again: () =
   return (
     <>
       <p class="quiet">
-        {state.revision === 0 ? texts.policy.defaults : texts.policy.inForce(count(state.revision), state.createdAt ?? '')}
+        {state.revision === 0 ? texts.policy.defaults : texts.policy.inForce(count(state.revision), utc(state.createdAt ?? ''))}
         {state.rollbackTo !== undefined && ` (${texts.policy.rolledBack(count(state.rollbackTo))})`} · {state.active.combination} · {texts.policy.release(state.active.release)}
       </p>
       <div class="tabs" role="tablist" aria-label={texts.policy.title}>

@@ -4,6 +4,8 @@ import { useEffect, useMemo, useState } from 'preact/hooks'
 import { ApiError, call } from '../api'
 import { count } from '../format'
 import { fromLink, MOST_STEPS, outcome, type Plan, type Report, type Step, toLink } from '../models/steps'
+import { BeforeAfterMaps } from '../parts/before-after'
+import { ZONE } from '../parts/choice'
 import { HowMany, NodesNeeded } from '../parts/answers'
 import { Note, Problem } from '../parts/states'
 import { describe, Question, StepForm } from '../parts/steps'
@@ -36,9 +38,10 @@ export default function WhatIf(): JSX.Element {
   const steps = (next: Step[]) => change({ ...plan, steps: next })
   const now = JSON.stringify(plan)
   const run = async () => {
-    setState({ busy: true })
+    // What is there stays until the new result is.
+    setState(({ report, of }) => ({ ...(report && { report }), ...(of !== undefined && { of }), busy: true }))
     try {
-      setState({ report: await call<Report>('simulate', { body: plan }), of: now })
+      setState({ report: await call<Report>('simulate', { body: asked(plan) }), of: now })
     } catch (error) {
       if (error instanceof ApiError) setState({ error })
     }
@@ -90,12 +93,12 @@ export default function WhatIf(): JSX.Element {
       </section>
       <div class="bar">
         <button type="button" class="main" disabled={isEmpty || state.busy} onClick={() => void run()}>{texts.whatif.run}</button>
-        {state.busy && <span role="status">{texts.states.busy}</span>}
+        {state.busy && <span class="busy" role="status">{texts.states.busy}</span>}
         {!isEmpty && !long && <span class="quiet">{texts.whatif.link}</span>}
       </div>
       {state.error && <Problem error={state.error} />}
       {state.report && state.of !== now && <Note kind="warning">{texts.whatif.old}</Note>}
-      {state.report && <Result report={state.report} steps={plan.steps} />}
+      {state.report && <Result report={state.report} steps={plan.steps} again={() => void run()} />}
     </>
   )
 }
@@ -107,7 +110,14 @@ function swapped(steps: Step[], at: number): Step[] {
   return next
 }
 
-function Result({ report, steps }: { report: Report; steps: Step[] }): JSX.Element {
+/** The request: with the nodes before and after where steps may change them. */
+function asked(plan: Plan): object {
+  if (plan.steps.length === 0) return plan
+  const group = param('group', ZONE)
+  return { ...plan, overview: group === '-' ? {} : { group } }
+}
+
+function Result({ report, steps, again }: { report: Report; steps: Step[]; again: () => void }): JSX.Element {
   const sums = outcome(report)
   const figures: [string, number, string][] = [
     [texts.whatif.figures.moved, sums.moved, ''],
@@ -127,6 +137,7 @@ function Result({ report, steps }: { report: Report; steps: Step[] }): JSX.Eleme
         <div class="figures">{figures.map(([title, n, kind]) => <div key={title}><strong class={kind}>{count(n)}</strong> {title}</div>)}</div>
       )}
       <Utilizations report={report} />
+      {report.overview && <BeforeAfterMaps of={report.overview} onGroup={again} />}
       {report.steps.map((step, index) => <StepResult key={index} number={index + 1} of={step} title={steps[index] ? describe(steps[index]) : step.step} />)}
     </section>
   )

@@ -40,6 +40,21 @@ export interface GridProps<Row> {
   /** `false`: rows are never held; for tables that change only when their reader asks. */
   hold?: boolean
   empty?: string
+  /** A picture of all rows beside a table of more than are in sight. */
+  minimap?: (map: MinimapProps<Row>) => JSX.Element
+}
+
+/** All rows of a table, and those in sight. */
+export interface MinimapProps<Row> {
+  rows: Row[]
+  /** The first row in sight, and their number. */
+  from: number
+  inSight: number
+  height: number
+  /** Id of the table. */
+  of: string
+  /** Brings a row to the top. */
+  onMove: (row: number) => void
 }
 
 const HEIGHT = 28
@@ -130,18 +145,20 @@ export function Grid<Row>(props: GridProps<Row>): JSX.Element {
   const template = columns.map(({ width = 7, grow, isNumber }) => `minmax(${width}rem, ${grow ?? (isNumber ? 0 : 1)}fr)`).join(' ')
   // All rows are of one width, whatever is in them.
   const least = `${columns.reduce((sum, { width = 7 }) => sum + width, 0)}rem`
+  const height = (inSight + 1) * HEIGHT + 2
   const isSortedBy = (of: string) => (sort === of ? 'ascending' : sort === `-${of}` ? 'descending' : undefined)
-  return (
+  const table = (
     <div
       class="grid"
       role="grid"
+      id={id}
       ref={box}
       tabIndex={0}
       aria-label={props.label}
       aria-rowcount={shown.length + 1}
       aria-colcount={columns.length}
       aria-activedescendant={row >= from && row < to ? `${id}-${row}-${column}` : undefined}
-      style={{ height: `${(inSight + 1) * HEIGHT + 2}px` }}
+      style={{ height: `${height}px` }}
       onScroll={(event) => setTop(event.currentTarget.scrollTop)}
       onKeyDown={move}
       onPointerEnter={() => hold((was) => ({ ...was, pointer: true }))}
@@ -201,6 +218,17 @@ export function Grid<Row>(props: GridProps<Row>): JSX.Element {
           )
         })}
       </div>
+    </div>
+  )
+  if (!props.minimap) return table
+  const moveTo = (at: number) => {
+    if (box.current) box.current.scrollTop = at * HEIGHT
+  }
+  // The table stays what it is when the picture comes or goes, and keeps the focus.
+  return (
+    <div class="mapped">
+      {table}
+      {shown.length > inSight && props.minimap({ rows: shown, from: Math.floor(top / HEIGHT), inSight, height, of: id, onMove: moveTo })}
     </div>
   )
 }

@@ -5,6 +5,7 @@ import { count, counted } from '../format'
 import { type Filter, labelOf, type Matrix, type Row, shortOf, type Sort, type Verdict } from '../models/explanation'
 import { texts } from '../texts'
 import { type Column, Grid } from './grid'
+import { Minimap } from './minimap'
 
 interface Props {
   matrix: Matrix
@@ -63,6 +64,7 @@ export function MatrixTable(props: Props): JSX.Element {
       onOpen={open}
       open={matrix.of.nodes.includes(props.node) ? `n${matrix.of.nodes.indexOf(props.node)}` : undefined}
       empty={texts.explain.noNodes}
+      minimap={(map) => <Minimap {...map} matrix={matrix} />}
       {...(props.byPattern ? {} : { sort: props.sort, onSort: props.onSort })}
     />
   )

@@ -13,8 +13,6 @@ import { Await } from './states'
 const words = texts.node
 const TABLE = { accept: 'application/json;as=Table;g=meta.k8s.io;v=v1' }
 const PODS = 100
-/** Pods of a cluster above which those of a node are not asked for by themselves. */
-const DEAR = 20_000
 
 interface Table {
   metadata: { remainingItemCount?: number; continue?: string }
@@ -67,7 +65,7 @@ export function NodePanel({ view, at, close }: { view: Overview; at: number; clo
         <a href={link('what-if', [], { steps: toLink({ steps: [{ drain: name }] }) })}>{words.whatIf}</a>
       </p>
       <FitForm node={name} />
-      <Pods key={name} node={name} count={nodes.pods[at] ?? 0} isDear={view.totals.pods > DEAR} />
+      <Pods key={name} node={name} count={nodes.pods[at] ?? 0} />
       <details>
         <summary>{words.labels}</summary>
         <Await of={object}>
@@ -86,14 +84,13 @@ export function NodePanel({ view, at, close }: { view: Overview; at: number; clo
   )
 }
 
-/** Pods of a node. The server looks at all pods to find them: where there are many, only when they are asked for. */
-function Pods(props: { node: string; count: number; isDear: boolean }): JSX.Element {
-  const [isOpen, open] = useState(!props.isDear)
-  const pods = useCall(isOpen ? `${props.node} ${props.count}` : null, (signal) =>
+/** Pods of a node. */
+function Pods(props: { node: string; count: number }): JSX.Element {
+  const pods = useCall(`${props.node} ${props.count}`, (signal) =>
     call<Table>('api/v1/pods', { query: { fieldSelector: `spec.nodeName=${props.node}`, limit: PODS }, headers: TABLE, signal }),
   )
   return (
-    <details open={isOpen} onToggle={(event) => open(event.currentTarget.open)}>
+    <details open>
       <summary>{words.pods(count(props.count))}</summary>
       <Await of={pods}>{(table) => <PodList table={table} />}</Await>
     </details>

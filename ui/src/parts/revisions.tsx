@@ -2,7 +2,7 @@
 import type { JSX } from 'preact'
 import { useState } from 'preact/hooks'
 import { ApiError, call, useCall } from '../api'
-import { count } from '../format'
+import { count, utc } from '../format'
 import type { PolicyState, Revision } from '../models/policy'
 import { texts } from '../texts'
 import { Await, Note, Problem } from './states'
@@ -48,7 +48,7 @@ export function Revisions(props: { path: string; state: PolicyState; onText: (te
                     <tr key={revision}>
                       <th scope="row" class="number">{count(revision)}</th>
                       <td>
-                        <time dateTime={createdAt}>{createdAt.slice(0, 19).replace('T', ' ')}</time>
+                        <time dateTime={createdAt}>{utc(createdAt)}</time>
                         {rollbackTo !== undefined && ` (${texts.policy.rolledBack(count(rollbackTo))})`}
                       </td>
                       <td>

@@ -2,7 +2,7 @@
 import type { JSX } from 'preact'
 import { useMemo } from 'preact/hooks'
 import { call, useCall } from '../api'
-import { count, counted, percent } from '../format'
+import { count, counted, percent, utc } from '../format'
 import { type Down, keptBy, type NodeRow, nodeRows } from '../models/autoscale'
 import { link, param, setQuery } from '../router'
 import { texts } from '../texts'
@@ -52,6 +52,7 @@ function Answer({ of }: { of: Down }): JSX.Element {
       <p class="verdict" role="status">{words.summary(counted(of.delete.count, 'node'), count(unneeded), count(rows.length))}</p>
       {kept.length > 0 && (
         <section aria-label={words.keeps} class="rejections">
+          <span class="quiet" aria-hidden="true">{words.keptBy}</span>
           {kept.map(([one, n]) => (
             <button key={one} type="button" aria-pressed={one === reason} onClick={() => setQuery({ reason: one === reason ? null : one })}>
               <span>{one}</span> <strong>{count(n)}</strong>
@@ -73,7 +74,7 @@ function why({ of, state }: NodeRow, now: string): string {
   if (state === 'goes' || state === 'unneeded') {
     const moves = words.moves(of.podsToMove?.length ?? 0)
     if (state === 'goes' || !of.removableAt) return moves
-    return Date.parse(of.removableAt) <= Date.parse(now) ? `${moves}; ${words.turn}` : `${moves}; ${words.ready(of.removableAt.slice(0, 19).replace('T', ' '))}`
+    return Date.parse(of.removableAt) <= Date.parse(now) ? `${moves}; ${words.turn}` : `${moves}; ${words.ready(utc(of.removableAt))}`
   }
   return of.message ?? of.reason ?? ''
 }

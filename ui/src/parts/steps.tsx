@@ -122,8 +122,10 @@ export function Question({ plan, onPlan }: { plan: Plan; onPlan: (plan: Plan) =>
   const [kind, setKind] = useState<'none' | 'howMany' | 'nodesNeeded'>(plan.howMany ? 'howMany' : plan.nodesNeeded ? 'nodesNeeded' : 'none')
   const [of, set] = useState<Fields>({ cpu: '1', memory: '1Gi' })
   const [fault, setFault] = useState('')
-  const ask = (event: Event) => {
-    event.preventDefault()
+  // It is asked as it is written: there is nothing to forget.
+  const ask = (kind: 'none' | 'howMany' | 'nodesNeeded', of: Fields) => {
+    setKind(kind)
+    set(of)
     const { howMany: _, nodesNeeded: __, ...rest } = plan
     try {
       if (kind === 'none') onPlan(rest)
@@ -135,19 +137,16 @@ export function Question({ plan, onPlan }: { plan: Plan; onPlan: (plan: Plan) =>
     }
   }
   const fields = kind === 'none' ? [] : kind === 'howMany' ? ['cpu', 'memory'] : ['cpu', 'memory', 'labels']
-  const asked = plan.howMany ? texts.whatif.questions.howMany : plan.nodesNeeded ? texts.whatif.questions.nodesNeeded : undefined
   return (
-    <form class="fields" onSubmit={ask}>
+    <div class="fields">
       <label>
         {texts.whatif.question}
-        <select value={kind} onChange={(event) => setKind(event.currentTarget.value as typeof kind)}>
+        <select value={kind} onChange={(event) => ask(event.currentTarget.value as typeof kind, of)}>
           {(['none', 'howMany', 'nodesNeeded'] as const).map((one) => <option key={one} value={one}>{texts.whatif.questions[one]}</option>)}
         </select>
       </label>
-      {fields.map((name) => <Field key={name} name={name} value={of[name] ?? ''} onValue={(value) => set({ ...of, [name]: value })} />)}
-      <button type="submit">{texts.whatif.ask}</button>
-      {asked && <span class="quiet">{texts.whatif.asked(asked)}</span>}
+      {fields.map((name) => <Field key={name} name={name} value={of[name] ?? ''} onValue={(value) => ask(kind, { ...of, [name]: value })} />)}
       {fault && <Note kind="error">{fault}</Note>}
-    </form>
+    </div>
   )
 }

@@ -69,9 +69,19 @@ export interface Tile {
   isCordoned: boolean
   lit: number
   name: string
+  /** `true`: there is no such node. */
+  isMissing?: boolean
 }
 
 export function paintTile(context: CanvasRenderingContext2D, paint: Paints, tile: Tile, x: number, y: number, { width, height }: Shape): void {
+  if (tile.isMissing) {
+    context.strokeStyle = paint.line
+    context.lineWidth = 1
+    context.setLineDash([2, 2])
+    context.strokeRect(x + 0.5, y + 0.5, width - 1, height - 1)
+    context.setLineDash([])
+    return
+  }
   context.fillStyle = paint.tile
   context.fillRect(x, y, width, height)
   const part = Math.min(Math.max(tile.share, 0), 1)
@@ -133,6 +143,8 @@ export interface TilesProps {
   resource: string
   size: Size
   label: string
+  /** Nodes of which there is but a place. */
+  missing?: ReadonlySet<number>
   /** Node that is open. */
   open: string
   onOpen: (node: number) => void
@@ -186,6 +198,7 @@ export function Tiles(props: TilesProps): JSX.Element {
         isCordoned: view.nodes.unschedulable[node] ?? false,
         lit: view.nodes.matching?.[node] ?? 0,
         name,
+        isMissing: props.missing?.has(node) ?? false,
       }
       if (size === 'l') {
         // The name stands beside the tile, on the page's own colour.
@@ -200,7 +213,7 @@ export function Tiles(props: TilesProps): JSX.Element {
         context.strokeRect(x - 1, y - 1, shape.width + 2, shape.height + 2)
       }
     })
-  }, [view, props.version, nodes, resource, size, width, columns, scheme, active, isFocused, props.open])
+  }, [view, props.version, nodes, resource, size, width, columns, scheme, active, isFocused, props.open, props.missing])
 
   const under = (event: MouseEvent): number | null => {
     const column = Math.floor(event.offsetX / (shape.width + shape.gap))
