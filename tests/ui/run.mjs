@@ -111,6 +111,8 @@ const FULLER = {
   'what-if': `what-if?steps=${encodeURIComponent('{"steps":[{"failZone":{"topologyKey":"topology.kubernetes.io/zone","value":"z1"}}]}')}`,
   autoscale: 'autoscale?tab=down',
 }
+/** The part of a page that its picture shows, where it is not the beginning. */
+const SHOWN = { 'what-if': '#maps-title' }
 for (const scheme of ['light', 'dark']) {
   for (const id of pages) {
     await check(`${id} is clean in ${scheme}`, async () => {
@@ -127,6 +129,7 @@ for (const scheme of ['light', 'dark']) {
         assert.deepEqual(faults, [])
         if (isShot) {
           mkdirSync(shots, { recursive: true })
+          if (SHOWN[id]) await page.$eval(SHOWN[id], (part) => part.scrollIntoView())
           await page.screenshot({ path: join(shots, `${id}.png`) })
         }
       } finally {

@@ -22,7 +22,7 @@ const COLUMNS: Column<Decision>[] = [
   { id: 'outcome', title: texts.decisions.outcome, width: 9, grow: 0, text: ({ outcome }) => texts.decisions.outcomes[outcome] ?? outcome, cell: ({ outcome }) => <Outcome of={outcome} /> },
   { id: 'result', title: texts.decisions.result, width: 22, grow: 3, text: result, cell: (row) => <span title={result(row)}>{result(row)}</span> },
   { id: 'call', title: texts.decisions.call, width: 6, grow: 0, text: ({ call }) => call },
-  { id: 'policy', title: texts.decisions.policy, width: 9, grow: 0, text: ({ policy }) => `${policy.name} ${policy.revision}` },
+  { id: 'policy', title: texts.decisions.policy, width: 12, grow: 0, text: ({ policy }) => `${policy.name}, ${texts.frame.revision(count(policy.revision))}` },
   { id: 'revision', title: texts.decisions.revision, width: 7, isNumber: true, text: ({ revision }) => count(revision), value: ({ revision }) => revision },
 ]
 

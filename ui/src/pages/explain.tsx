@@ -95,6 +95,7 @@ function Answer(props: { of: Explanation; isStored: boolean; again: () => void }
         </label>
         {kept && <button type="button" onClick={() => setKept(undefined)}>{texts.explain.tree.free(count(kept.nodes.length))}</button>}
       </div>
+      <p class="quiet">{texts.explain.glyphs}</p>
       <div class={node ? 'split' : ''}>
         <MatrixTable
           matrix={matrix} filter={filter} byPattern={!byNode} opened={opened} onPattern={toggle}

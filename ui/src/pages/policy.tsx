@@ -17,6 +17,8 @@ const TABS = ['edit', 'changes', 'effect', 'configuration', 'revisions'] as cons
 type Tab = (typeof TABS)[number]
 /** How long the reader's hands are to be still before a text is checked. */
 const PAUSE = 400
+/** Weights from which on a priority decides alone. */
+const VETO = 1000
 
 /** Texts that are not in force yet, by their policies: they outlive a look at another page. */
 const drafts = new Map<string, string>()
@@ -110,7 +112,7 @@ function Edit(props: { path: string; name: string; inForce: InForce; again: () =
     <>
       <p class="quiet">
         {state.revision === 0 ? texts.policy.defaults : texts.policy.inForce(count(state.revision), utc(state.createdAt ?? ''))}
-        {state.rollbackTo !== undefined && ` (${texts.policy.rolledBack(count(state.rollbackTo))})`} · {state.active.combination} · {texts.policy.release(state.active.release)}
+        {state.rollbackTo !== undefined && ` (${texts.policy.rolledBack(count(state.rollbackTo))})`} · {texts.policy.combinations[state.active.combination] ?? state.active.combination} · {texts.policy.release(state.active.release)}
       </p>
       <div class="tabs" role="tablist" aria-label={texts.policy.title}>
         {TABS.map((one) => (
@@ -165,7 +167,8 @@ function marksOf(text: string, checked: Checked | undefined): Mark[] {
 /** What a policy amounts to: its predicates in order, and its priorities with their weights. */
 function Active({ state }: { state: PolicyState }): JSX.Element {
   const { predicates, priorities, combination } = state.active
-  const most = Math.max(1, ...priorities.map(({ weight }) => weight))
+  // A weight that outweighs all others together, as that of NodePreferAvoidPods, would leave no bar for these.
+  const most = Math.max(1, ...priorities.map(({ weight }) => weight).filter((weight) => weight < VETO))
   return (
     <aside class="side" aria-label={texts.policy.active}>
       <h2>{texts.policy.active}</h2>
@@ -177,7 +180,7 @@ function Active({ state }: { state: PolicyState }): JSX.Element {
           {priorities.map(({ name, weight }, index) => (
             <div key={index} class="row-of-bars">
               <span>{shortOf(name)}</span>
-              <span class="track" aria-hidden="true"><span style={{ width: `${(100 * weight) / most}%` }} /></span>
+              <span class="track" aria-hidden="true"><span style={{ width: `${Math.min(100, (100 * weight) / most)}%` }} /></span>
               <span class="number">×{count(weight)}</span>
             </div>
           ))}
