@@ -1,6 +1,9 @@
 //! Node groups as scale-up and scale-down see them: stored ones with the nodes that their labels select, or those of a request, which names its nodes.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use crate::{
     model::{Name, Node, NodeGroupOptions, Quantity},
@@ -66,6 +69,16 @@ pub enum GroupError {
     },
 }
 
+impl GroupError {
+    /// The groups that are at fault.
+    pub fn groups(&self) -> Vec<&Name> {
+        match self {
+            Self::Twice(group) | Self::Sizes { group, .. } => vec![group],
+            Self::Overlap { first, second, .. } => vec![first, second],
+        }
+    }
+}
+
 impl Groups {
     /// The groups in this order.
     ///
@@ -92,11 +105,9 @@ impl Groups {
         Ok(Self { list, by_node })
     }
 
-    /// The groups that are stored, in order of their names. A group whose target nobody has asked for yet wants as many nodes as it has.
-    ///
-    /// # Errors
-    /// Groups whose labels select one node.
-    pub fn stored(snapshot: &Snapshot) -> Result<Self, GroupError> {
+    /// The groups that are stored, in order of their names, and the faults of those that are left out: they share a node, or their sizes contradict each
+    /// other. A group whose target nobody has asked for yet wants as many nodes as it has.
+    pub fn stored(snapshot: &Snapshot) -> (Self, Vec<GroupError>) {
         // Groups by one of their labels: a node is looked at by those alone that ask for one of its own.
         let mut by_label: HashMap<&(Name, Name), Vec<usize>> = HashMap::new();
         for (at, stored) in snapshot.node_groups().enumerate() {
@@ -106,27 +117,60 @@ impl Groups {
         }
         let stored: Vec<_> = snapshot.node_groups().collect();
         let mut nodes_of: Vec<Vec<Name>> = vec![Vec::new(); stored.len()];
+        // By the two groups that share a node, one such node.
+        let mut shared: BTreeMap<(usize, usize), Name> = BTreeMap::new();
+        let mut is_left_out = vec![false; stored.len()];
         for info in snapshot.nodes() {
+            let mut first = None;
             for label in info.node.labels.iter() {
                 let asking = by_label.get(label).map_or(&[][..], Vec::as_slice);
                 work::spend_on(1 + asking.len());
                 for at in asking.iter().filter(|at| stored[**at].has(&info.node)) {
                     nodes_of[*at].push(info.name().clone());
+                    let first = *first.get_or_insert(*at);
+                    if first != *at {
+                        (is_left_out[first], is_left_out[*at]) = (true, true);
+                        shared.entry((first.min(*at), first.max(*at))).or_insert_with(|| info.name().clone());
+                    }
                 }
             }
         }
-        let list = stored.into_iter().zip(nodes_of).map(|(stored, nodes)| Group {
-            id: stored.name.clone(),
-            min: stored.min,
-            max: stored.max,
-            target: stored.target.unwrap_or_else(|| u32::try_from(nodes.len()).unwrap_or(u32::MAX)),
-            nodes,
-            template: stored.template.clone(),
-            cost: stored.cost,
-            options: stored.options.clone(),
-            zero_or_max: false,
-        });
-        Self::new(list.collect())
+        let overlap = |((first, second), node): ((usize, usize), Name)| {
+            let (first, second) = (stored[first].name.clone(), stored[second].name.clone());
+            GroupError::Overlap { node, first, second }
+        };
+        let mut faults: Vec<GroupError> = shared.into_iter().map(overlap).collect();
+        for (at, group) in stored.iter().enumerate().filter(|(_, group)| group.max < group.min) {
+            is_left_out[at] = true;
+            faults.push(GroupError::Sizes { group: group.name.clone(), min: group.min, max: group.max });
+        }
+        let (mut list, mut by_node) = (Vec::with_capacity(stored.len()), HashMap::new());
+        let kept = stored.into_iter().zip(nodes_of).zip(is_left_out).filter(|(_, is_left_out)| !is_left_out);
+        for ((stored, nodes), _) in kept {
+            by_node.extend(nodes.iter().map(|node| (node.clone(), list.len())));
+            list.push(Group {
+                id: stored.name.clone(),
+                min: stored.min,
+                max: stored.max,
+                target: stored.target.unwrap_or_else(|| u32::try_from(nodes.len()).unwrap_or(u32::MAX)),
+                nodes,
+                template: stored.template.clone(),
+                cost: stored.cost,
+                options: stored.options.clone(),
+                zero_or_max: false,
+            });
+        }
+        (Self { list, by_node }, faults)
+    }
+
+    /// The groups, each changed.
+    #[must_use]
+    pub fn map(&self, mut change: impl FnMut(&Group) -> Group) -> Self {
+        let list: Vec<Group> = self.list.iter().map(&mut change).collect();
+        let of =
+            |(at, group): (usize, &Group)| group.nodes.iter().map(move |node| (node.clone(), at)).collect::<Vec<_>>();
+        let by_node = list.iter().enumerate().flat_map(of).collect();
+        Self { list, by_node }
     }
 
     /// All groups in their order.

@@ -5,6 +5,7 @@
 
 pub mod groups;
 pub mod hpa;
+pub mod plan;
 pub mod reschedule;
 pub mod scale_down;
 pub mod scale_up;

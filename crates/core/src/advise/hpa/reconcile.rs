@@ -15,6 +15,7 @@ use super::{
     stabilization,
 };
 use crate::{
+    advise::plan::{AdviceStep, StepKind, Workload},
     model::{Name, Selector},
     work,
 };
@@ -103,6 +104,12 @@ impl Answer {
     /// `true` if the target's number of replicas should change.
     pub fn is_rescaled(&self) -> bool {
         self.replicas != self.current
+    }
+
+    /// The step, where the number of replicas should change.
+    pub fn step(&self, target: Workload) -> Option<AdviceStep> {
+        let step = StepKind::Scale { target, from: self.current, to: self.replicas };
+        self.is_rescaled().then(|| step.because(&*self.reason))
     }
 
     /// The answer where the target's scale could not be written.

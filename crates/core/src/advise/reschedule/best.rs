@@ -13,6 +13,7 @@ use super::{
     moves::{Move, Scheduling, carry_out},
     reschedule,
 };
+use crate::advise::plan::AdvicePlan;
 use crate::{
     model::PodDisruptionBudget,
     snapshot::{Object, Snapshot},
@@ -46,6 +47,13 @@ pub struct Plan {
     pub first: Outcome,
     /// The cluster after all rounds.
     pub after: Snapshot,
+}
+
+impl Plan {
+    /// The steps of all rounds: pods that move to another node, and those that leave theirs without one.
+    pub fn steps(&self, revision: u64) -> AdvicePlan {
+        AdvicePlan { revision, steps: self.rounds.iter().flatten().map(Move::step).collect() }
+    }
 }
 
 /// A search under way.

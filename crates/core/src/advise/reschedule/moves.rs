@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::Eviction;
 use crate::{
+    advise::plan::{AdviceStep, StepKind},
     batch::{self, Placement},
     model::{Name, Phase, Pod, PodFacts},
     policy::Profiles,
@@ -50,6 +51,15 @@ impl Move {
     /// `true` if the pod comes to another node.
     pub fn is_away(&self) -> bool {
         matches!(&self.fate, Fate::To(node) if *node != self.eviction.pod.node_name)
+    }
+
+    /// The step.
+    pub fn step(&self) -> AdviceStep {
+        let (pod, why) = (self.eviction.pod.clone(), format!("{}: {}", self.eviction.strategy, self.eviction.why));
+        match &self.fate {
+            Fate::To(node) => StepKind::Move { pod, to: node.clone() }.because(why),
+            Fate::Nowhere(_) | Fate::Replaced | Fate::Lost => StepKind::Evict { pod }.because(why),
+        }
     }
 
     /// `true` if the eviction may be of use: the pod comes to another node, or had ended.

@@ -7,7 +7,10 @@
 //!
 //! Source: `cluster-autoscaler/core/scaledown/planner/planner.go`, version 1.36.1.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use self::{
     budgets::Budgets,
@@ -21,7 +24,11 @@ pub use self::{
     reason::Reason,
     utilization::Utilization,
 };
-use super::{Advice, groups::Groups};
+use super::{
+    Advice,
+    groups::Groups,
+    plan::{AdvicePlan, StepKind, has_to_move},
+};
 use crate::{
     model::{Name, Node, Pod},
     policy::Profiles,
@@ -174,6 +181,34 @@ pub struct Answer {
     pub removals: Vec<Removal>,
     /// Memory for the next loop.
     pub state: State,
+}
+
+impl Answer {
+    /// The steps: the nodes that go in this round are cordoned, their pods move, and they are deleted. Expendable pods go without a place.
+    pub fn plan(&self, snapshot: &Snapshot, groups: &Groups) -> AdvicePlan {
+        let told: BTreeMap<&Name, &NodeAnswer> = self.nodes.iter().map(|node| (&node.name, node)).collect();
+        let mut sizes: BTreeMap<&Name, u32> = groups.all().iter().map(|group| (&group.id, group.target)).collect();
+        let mut steps = Vec::new();
+        for Removal { node, moves } in &self.removals {
+            let Some(group) = groups.of(node) else { continue };
+            let why = told.get(node).and_then(|node| node.utilization.as_ref()).map_or_else(
+                || "it is not needed".to_owned(),
+                |of| format!("it is not needed: {:.0} % of its {} is asked for", of.value * 100.0, of.resource),
+            );
+            steps.push(StepKind::Cordon { node: node.clone() }.because(&*why));
+            let because = |one: StepKind| one.because(format!("node {node} is not needed"));
+            steps.extend(moves.iter().map(|one| because(StepKind::Move { pod: one.pod.clone(), to: one.to.clone() })));
+            let moved: HashSet<(&str, &str)> = moves.iter().map(|one| (&*one.pod.namespace, &*one.pod.name)).collect();
+            let there = snapshot.node(node).into_iter().flat_map(|info| &info.pods);
+            let rest = there
+                .filter(|pod| has_to_move(pod) && !pod.terminating && !moved.contains(&(&*pod.namespace, &*pod.name)));
+            steps.extend(rest.map(|pod| because(StepKind::Evict { pod: pod.clone() })));
+            let size = sizes.entry(&group.id).or_default();
+            *size = size.saturating_sub(1);
+            steps.push(StepKind::DeleteNode { node: node.clone(), group: group.id.clone(), to: *size }.because(why));
+        }
+        AdvicePlan { revision: snapshot.revision, steps }
+    }
 }
 
 /// A node that the cluster can do without.

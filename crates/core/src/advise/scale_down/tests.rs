@@ -6,7 +6,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    advise::groups::Group,
+    advise::{
+        groups::Group,
+        plan::{Pace, lint},
+    },
     cycle::Cycle,
     model::{LocalVolume, LocalVolumeKind, NodeFacts, PodFacts, WhenUnsatisfiable, WorkloadKind},
     policy::Policy,
@@ -386,11 +389,9 @@ proptest! {
         let answer = case.answer();
         let profiles = profiles();
         let mut after = case.snapshot.clone();
-        let mut evicted: Vec<Arc<Pod>> = Vec::new();
         for removal in &answer.removals {
-            let there = case.snapshot.node(&removal.node).expect("a node").pods.clone();
+            let there = &case.snapshot.node(&removal.node).expect("a node").pods;
             prop_assert_eq!(there.len(), removal.moves.len(), "each of its pods moves");
-            evicted.extend(there);
         }
         for removal in &answer.removals {
             for Move { pod, .. } in &removal.moves {
@@ -408,16 +409,9 @@ proptest! {
             }
             after.delete(Kind::Node, &Name::default(), &removal.node);
         }
-        let risky = answer.removals.iter().any(|removal| told(&answer, &removal.node).risky);
-        for budget in case.snapshot.disruption_budgets() {
-            let used = evicted.iter().filter(|pod| budget.covers(pod)).count();
-            prop_assert!(risky || used <= budget.disruptions_allowed.max(0) as usize);
-            prop_assert!(used == 0 || budget.disruptions_allowed >= 1);
-        }
-        for group in case.groups.all() {
-            let gone = answer.removals.iter().filter(|removal| group.nodes.contains(&removal.node)).count();
-            prop_assert!(group.target as usize - gone >= group.min as usize || gone == 0);
-        }
+        let is_risky = answer.removals.iter().any(|removal| told(&answer, &removal.node).risky);
+        let pace = if is_risky { Pace::OneByOne } else { Pace::AtOnce };
+        prop_assert_eq!(lint(&answer.plan(&case.snapshot, &case.groups), &case.snapshot, &case.groups, pace), []);
         prop_assert!(answer.delete.drain.len() <= case.options.max_drain_parallelism as usize);
         let again = case.answer();
         prop_assert_eq!((&answer.order, &answer.removals), (&again.order, &again.removals));

@@ -21,6 +21,7 @@ use self::{
 use super::{
     Advice,
     groups::{Group, Groups},
+    plan::{AdvicePlan, StepKind},
     scale_down::is_ready,
 };
 use crate::{
@@ -194,6 +195,20 @@ pub struct Answer {
     pub upcoming: BTreeMap<Name, usize>,
     /// The plan of the exact engine, with its proof.
     pub exact: Option<exact::Exact>,
+}
+
+impl Answer {
+    /// The steps: how large each group is to become, and why.
+    pub fn plan(&self, groups: &Groups, revision: u64) -> AdvicePlan {
+        let why = format!("{} pods fit on no node", self.triggered.len());
+        let grown = groups.all().iter().filter_map(|group| {
+            let by = u32::try_from(*self.increase.get(&group.id)?).unwrap_or(u32::MAX);
+            let to = group.target.saturating_add(by);
+            let step = StepKind::SetTargetSize { group: group.id.clone(), from: group.target, to };
+            (by > 0).then(|| step.because(&*why))
+        });
+        AdvicePlan { revision, steps: grown.collect() }
+    }
 }
 
 /// A group with its template and the classes of pods that it can take.
