@@ -21,6 +21,17 @@ use crate::extenders::chain_of;
 /// The longest that one document takes.
 const LONGEST: Duration = Duration::from_secs(10);
 
+/// Why a message has no reply that can be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError {
+    /// The server did not answer.
+    #[error("{0}")]
+    Unreached(String),
+    /// It answered otherwise than it should, or the message cannot be sent.
+    #[error("{0}")]
+    Refused(String),
+}
+
 const USER_AGENT: &str = concat!("podberth/", env!("CARGO_PKG_VERSION"));
 
 /// A client of servers that are known by their certificates; of others only where it was made so.
@@ -77,7 +88,8 @@ impl Fetcher {
     /// than `most` bytes, or it takes more than ten seconds.
     pub async fn get(&self, url: &str, most: usize) -> Result<Bytes, String> {
         let request = Request::builder().method(Method::GET).uri(self.checked(url)?).body(Full::default());
-        self.exchange(request.map_err(|error| error.to_string())?, most).await
+        let request = request.map_err(|error| error.to_string())?;
+        self.exchange(request, most).await.map_err(|error| error.to_string())
     }
 
     /// Sends a JSON body to a URL, with these headers, and reads the reply.
@@ -90,31 +102,36 @@ impl Fetcher {
         headers: &[(&'static str, &str)],
         body: Bytes,
         most: usize,
-    ) -> Result<Bytes, String> {
-        let mut request = Request::builder().method(Method::POST).uri(self.checked(url)?);
+    ) -> Result<Bytes, FetchError> {
+        let url = self.checked(url).map_err(FetchError::Refused)?;
+        let mut request = Request::builder().method(Method::POST).uri(url);
         request = request.header(header::CONTENT_TYPE, "application/json");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        self.exchange(request.body(Full::new(body)).map_err(|error| error.to_string())?, most).await
+        let request = request.body(Full::new(body)).map_err(|error| FetchError::Refused(error.to_string()))?;
+        self.exchange(request, most).await
     }
 
-    async fn exchange(&self, mut request: Request<Full<Bytes>>, most: usize) -> Result<Bytes, String> {
+    async fn exchange(&self, mut request: Request<Full<Bytes>>, most: usize) -> Result<Bytes, FetchError> {
         let headers = request.headers_mut();
         headers.insert(header::ACCEPT, header::HeaderValue::from_static("application/json"));
         headers.insert(header::USER_AGENT, header::HeaderValue::from_static(USER_AGENT));
         let exchange = async {
-            let reply = self.client.request(request).await.map_err(|error| chain_of(&error))?;
+            let reply = self.client.request(request).await.map_err(|error| FetchError::Unreached(chain_of(&error)))?;
             if !reply.status().is_success() {
-                return Err(format!("the server answered {}", reply.status()));
+                return Err(FetchError::Refused(format!("the server answered {}", reply.status())));
             }
             match Limited::new(reply.into_body(), most).collect().await {
                 Ok(read) => Ok(read.to_bytes()),
-                Err(error) if error.is::<LengthLimitError>() => Err(format!("the reply is longer than {most} bytes")),
-                Err(error) => Err(chain_of(&*error)),
+                Err(error) if error.is::<LengthLimitError>() => {
+                    Err(FetchError::Refused(format!("the reply is longer than {most} bytes")))
+                }
+                Err(error) => Err(FetchError::Unreached(chain_of(&*error))),
             }
         };
-        timeout(LONGEST, exchange).await.unwrap_or_else(|_| Err(format!("no reply within {} s", LONGEST.as_secs())))
+        let late = |_| Err(FetchError::Unreached(format!("no reply within {} s", LONGEST.as_secs())));
+        timeout(LONGEST, exchange).await.unwrap_or_else(late)
     }
 
     /// `Ok` for a URL that can be asked.

@@ -178,7 +178,9 @@ metrics! {
     AUTOSCALE_NODES = "autoscale_nodes", Kind::Gauge,
         "Nodes of node groups, by cluster and state (ready, unready, coming, leaving, unneeded), and how many they are to be (target).";
     AUTOSCALE_ACTIONS = "autoscale_actions_total", Kind::Counter,
-        "Steps of the loop over node groups, by action (grow, shrink, drain, give_up, remove).";
+        "Steps of the loop over node groups, by action (setTargetSize, cordon, uncordon, deleteNode).";
+    AUTOSCALE_GROUPS_AT_FAULT = "autoscale_groups_at_fault", Kind::Gauge,
+        "Node groups that the loop leaves alone, since they share nodes or their sizes contradict each other, by cluster.";
     AUTOSCALE_TURNS = "autoscale_turns_total", Kind::Counter,
         "Turns of the loop over node groups, by result (watching, cooldown, unhealthy, failed).";
     AUTOSCALE_TURN_DURATION = "autoscale_turn_duration_seconds", Kind::Histogram(FAST), "Time for a turn of that loop.";

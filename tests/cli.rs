@@ -496,6 +496,18 @@ fn settings_of_access_that_mean_nothing_are_one_line() {
 }
 
 #[test]
+fn loops_of_autoscaling_that_could_not_work_are_one_line() {
+    let folder = folder();
+    let serve =
+        |arguments: &[&str]| one_line(podberth(folder.path()).args(["serve", "--listen=127.0.0.1:0"]).args(arguments));
+    let nobody = serve(&["--autoscale=act"]);
+    assert!(nobody.contains("--autoscale-webhook or --autoscale-provider"), "{nobody}");
+    let restless = serve(&["--autoscale=advise", "--autoscale-interval=0s"]);
+    assert!(restless.contains("--autoscale-interval: it must be at least 1s"), "{restless}");
+    assert!(serve(&["--reschedule=act"]).contains("--reschedule-policy"));
+}
+
+#[test]
 fn a_faulty_audit_policy_is_one_line() {
     let folder = folder();
     let serve =

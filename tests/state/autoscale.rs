@@ -29,6 +29,7 @@ use podberth::{
     service::{
         Service,
         autoscale::{
+            hpa,
             machine::Rules,
             nodes::{self, Options},
             provider::Provider,
@@ -196,7 +197,7 @@ pub(crate) async fn unneeded_nodes_are_drained_and_told_to_be_deleted_down_to_th
     );
     let left = server.get(PODS).await.json();
     assert_eq!(left["items"].as_array().map(Vec::len), Some(1), "the pod of {gone} was evicted: {left}");
-    let drained = format!("node {gone} of big is not needed: its pods are evicted");
+    let drained = format!("node {gone} takes no more pods: it is not needed in big, and its pods are evicted");
     let steps = status(&server).await["steps"].as_array().expect("steps").clone();
     assert_eq!(steps.iter().filter(|step| **step == *drained).count(), 1, "{steps:?}");
     decisions.flush().await;
@@ -324,14 +325,87 @@ async fn a_provider_is_asked_for_the_difference_and_for_machines_that_are_there(
     nobody.carry_out(&message(Action::SetTargetSize, 3, None)).await.expect_err("there is nobody");
 }
 
-pub(crate) async fn groups_that_share_a_node_are_refused(server: Server) {
-    server.post(GROUPS, &group(0, 0)).await.is(201);
-    let other = json!({"metadata": {"name": "other"}, "spec": {"maxSize": 1, "nodeSelector": {"autoscaling.podberth.io/node-group": "big"}}});
-    server.post(GROUPS, &other).await.is(201);
+pub(crate) async fn of_two_processes_one_scales_replicas_and_the_other_goes_on(server: Server) {
+    let labels = json!({"app": "web"});
+    let deployment = json!({"metadata": {"name": "web"}, "spec": {"replicas": 3, "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "web:1"}]}}},
+        "status": {"replicas": 3}});
+    server.post("/apis/apps/v1/namespaces/default/deployments", &deployment).await.is(201);
+    let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"});
+    let queue =
+        json!({"metric": {"name": "depth", "selector": {}}, "target": {"type": "AverageValue", "averageValue": "30"}});
+    let hpa = json!({"metadata": {"name": "web"}, "spec": {"scaleTargetRef": target, "maxReplicas": 9,
+        "metrics": [{"type": "External", "external": queue}]}});
+    server.post("/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers", &hpa).await.is(201);
+    let send = async |value: &str| {
+        let body = json!({"items": [{"metricName": "depth", "value": value}]});
+        server.post("/apis/external.metrics.k8s.io/v1beta1/namespaces/default", &body).await.is(201);
+    };
+    let has = async |replicas: i32| {
+        until(&server, ("apps", "deployments"), |deployment| deployment["spec"]["replicas"] == replicas).await;
+    };
+    let decisions = Log::start("binds".parse().expect("a share"), server.state.store.clone());
+    let service = Service { decisions: decisions.clone(), ..Service::clone(&server.state) };
+    let start = || {
+        let settings = hpa::Settings {
+            interval: Duration::from_secs(1),
+            options: podberth::core::advise::hpa::Options::default(),
+            prometheus: None,
+        };
+        hpa::start(&service, Uuid::new_v4(), BTreeSet::from([DEFAULT_CLUSTER.into()]), settings)
+    };
+    let recorded = async || {
+        decisions.flush().await;
+        let recorded = server.get("/decisions").await.json();
+        let told = |of: &&Value| of.to_string().contains("replicas");
+        recorded["items"].as_array().expect("decisions").iter().filter(told).count()
+    };
+    let has_recorded = async |least: usize| {
+        let found = async {
+            while recorded().await < least {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(WITHIN, found).await.expect("it is recorded");
+    };
+    send("150").await;
+    let [one, other] = [start(), start()];
+    has(5).await;
+    has_recorded(1).await;
+    one.end().await;
+    send("240").await;
+    has(8).await;
+    has_recorded(2).await;
+    other.end().await;
+    assert_eq!(recorded().await, 2, "each change was made once");
+}
+
+pub(crate) async fn groups_that_share_a_node_are_left_alone_and_the_others_are_not(server: Server) {
+    let mut hook = Hook::start(true).await;
+    let label = "autoscaling.podberth.io/node-group";
+    let named = |name: &str, of: &str| {
+        let mut group = group(0, 0);
+        group["metadata"]["name"] = json!(name);
+        group["spec"]["nodeSelector"] = json!({label: of});
+        group
+    };
+    for group in [named("big", "big"), named("other", "big"), named("third", "third")] {
+        server.post(GROUPS, &group).await.is(201);
+    }
     server.post("/api/v1/nodes", &node("n1")).await.is(201);
-    let why = server.get("/autoscale/status").await.refusal(400);
-    assert_eq!(
-        why,
-        "nodeGroups: node \"n1\" is in the node groups \"big\" and \"other\": a node belongs to one group at most"
-    );
+    server.post(PODS, &pod("waits", "3")).await.is(201);
+    server.post(PODS, &pod("too", "3")).await.is(201);
+    let running = start(&server.state, &hook, true);
+    let message = hook.next().await;
+    assert_eq!((&message["group"], &message["targetSize"]), (&json!("third"), &json!(1)), "{message}");
+    let told = status(&server).await;
+    let why = "node \"n1\" is in the node groups \"big\" and \"other\": a node belongs to one group at most";
+    assert_eq!(told["faults"], json!([{"groups": ["big", "other"], "message": why}]), "{told}");
+    assert_eq!(told["groups"].as_array().map(Vec::len), Some(1), "{told}");
+    // Whoever asks for advice on them is told.
+    let refusal = server.post("/autoscale/scale-up", &json!({})).await.refusal(422);
+    assert!(refusal.ends_with(&format!("nodeGroups: Forbidden: {why}")), "{refusal}");
+    running.end().await;
+    let stays = server.get("/api/v1/nodes/n1").await.json();
+    assert_eq!(stays["spec"]["unschedulable"], Value::Null, "{stays}");
 }

@@ -108,7 +108,8 @@ cases! {
         unneeded_nodes_are_drained_and_told_to_be_deleted_down_to_the_smallest_size
         a_loop_that_only_advises_changes_nothing
         a_webhook_that_does_not_accept_is_told_again_under_the_same_id
-        groups_that_share_a_node_are_refused;
+        groups_that_share_a_node_are_left_alone_and_the_others_are_not
+        of_two_processes_one_scales_replicas_and_the_other_goes_on;
     evictions:
         taints_evict_in_time
         post_carries_out_the_evictions_that_are_due

@@ -7,6 +7,7 @@ use std::path::Path;
 use podberth_core::{
     advise::{
         groups::Groups,
+        plan::{Broken, Pace, lint},
         scale_down::{self, Input},
     },
     model::Pod,
@@ -25,6 +26,11 @@ use serde_json::{Value, json};
 fn profiles() -> Profiles {
     let text = r#"{"apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration"}"#;
     policy::parse(text).and_then(|document| document.compile_all()).expect("the default profile")
+}
+
+fn is_safe_to_evict(snapshot: &Snapshot, pod: &str) -> bool {
+    let (namespace, name) = pod.split_once('/').expect("a namespace");
+    snapshot.pod(namespace, name).is_some_and(|pod| pod.facts().safe_to_evict.is_some())
 }
 
 fn answer(body: &Value, profiles: &Profiles) -> Value {
@@ -46,7 +52,12 @@ fn answer(body: &Value, profiles: &Profiles) -> Value {
         now,
     };
     let answer = scale_down::plan(&input);
-    let report = ScaleDownReport::new(&answer, 0, PolicyUsed::default(), now, &mut Pod::full_name);
+    // The annotation goes before budgets (`drainability/rules/safetoevict`); the eviction API holds them all the same.
+    let is_known = |broken: &Broken| matches!(broken, Broken::Budget { pod, .. } if is_safe_to_evict(&snapshot, pod));
+    let mut broken = lint(&answer.plan(&snapshot, &groups), &snapshot, &groups, Pace::OneByOne);
+    broken.retain(|broken| !is_known(broken));
+    assert_eq!(broken, []);
+    let report = ScaleDownReport::new(&answer, &groups, (&snapshot, now), PolicyUsed::default(), &mut Pod::full_name);
     serde_json::to_value(report).expect("JSON")
 }
 

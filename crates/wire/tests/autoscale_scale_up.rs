@@ -4,7 +4,13 @@
 
 use std::path::Path;
 
-use podberth_core::{advise::scale_up::scale_up, policy::Configuration};
+use podberth_core::{
+    advise::{
+        plan::{Pace, lint},
+        scale_up::scale_up,
+    },
+    policy::Configuration,
+};
 use podberth_testkit::answers;
 use podberth_wire::{
     autoscale::scale_up::{Asked, ScaleUpReport, ScaleUpRequest},
@@ -19,7 +25,8 @@ fn answer(request: &Value) -> Value {
     let (groups, now) = (groups.expect("groups"), now.expect("a time"));
     let profiles = Configuration::default().compile_all().expect("the default configuration");
     let answer = scale_up(&snapshot, &profiles, &groups, &options, now);
-    let report = ScaleUpReport::new(&answer, 0, PolicyUsed::default(), &mut |pod| pod.full_name());
+    assert_eq!(lint(&answer.plan(&groups, 0), &snapshot, &groups, Pace::AtOnce), []);
+    let report = ScaleUpReport::new(&answer, &groups, 0, PolicyUsed::default(), &mut |pod| pod.full_name());
     serde_json::to_value(report).expect("JSON")
 }
 

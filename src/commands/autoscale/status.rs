@@ -35,6 +35,9 @@ pub(super) fn table(answer: &Value) -> String {
             let _ = write!(told, "\n{part}");
         }
     }
+    for fault in list(&answer["faults"]) {
+        let _ = write!(told, "\nleft alone: {}", text(&fault["message"]));
+    }
     for step in list(&answer["steps"]) {
         let _ = write!(told, "\n{}", text(step));
     }
@@ -51,9 +54,12 @@ mod tests {
         let answer = json!({"loop": "act", "mood": "watching", "waitingPods": 0, "messagesWaiting": 1,
             "groups": [{"name": "big", "minSize": 0, "maxSize": 5, "targetSize": 2, "ready": 2, "unready": 0, "coming": 0, "leaving": 1}],
             "unneeded": [{"node": "n1", "group": "big", "since": "2026-01-02T15:04:05Z"}],
+            "faults": [{"groups": ["a", "b"], "message": "node \"n9\" is in the node groups \"a\" and \"b\": a node belongs to one group at most"}],
             "steps": ["node n1 of big is not needed: its pods are evicted"]});
         let told = super::table(&answer);
-        for part in ["loop: act (watching)", "GROUP", "big", "UNNEEDED NODE", "n1", "its pods are evicted"] {
+        for part in
+            ["loop: act (watching)", "GROUP", "big", "UNNEEDED NODE", "n1", "its pods are evicted", "left alone: node"]
+        {
             assert!(told.contains(part), "{part} is not in\n{told}");
         }
     }

@@ -7,16 +7,17 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::machine::{Advice, GroupNow, Increase, Leaving, Memory, Removable, Seen};
+use super::machine::{Advice, GroupNow, Increase, Leaving, Memory, NodeNow, Removable, Seen};
 use crate::{
     clock::nanoseconds,
     core::{
         advise::{
             groups::Groups,
-            scale_down::{self, State as DownState},
+            plan::has_to_move,
+            scale_down::{self, State as DownState, TO_BE_DELETED},
             scale_up,
         },
-        model::{Name, Pod},
+        model::{Name, Node},
         policy::Profiles,
         snapshot::Snapshot,
     },
@@ -32,7 +33,12 @@ pub(super) fn seen(snapshot: &Snapshot, groups: &Groups) -> Seen {
         nodes: u32::try_from(group.nodes.len()).unwrap_or(u32::MAX),
         provision_time: group.options.provision_time.map(SignedDuration::from_nanos),
     });
-    let nodes = snapshot.nodes().map(|info| (info.name().to_string(), !info.pods.iter().any(|pod| has_to_move(pod))));
+    let nodes = snapshot.nodes().map(|info| {
+        let is_empty = !info.pods.iter().any(|pod| has_to_move(pod));
+        // The loop's own cordon comes with its mark.
+        let is_cordoned = info.node.unschedulable && !is_marked(&info.node);
+        (info.name().to_string(), NodeNow { is_empty, is_cordoned })
+    });
     Seen {
         groups: now.collect(),
         nodes: nodes.collect(),
@@ -41,9 +47,9 @@ pub(super) fn seen(snapshot: &Snapshot, groups: &Groups) -> Seen {
     }
 }
 
-/// `true` if the pod has to go before its node can.
-pub(super) fn has_to_move(pod: &Pod) -> bool {
-    !pod.terminal && !pod.facts().mirror && pod.controller.as_ref().is_none_or(|owner| &*owner.kind != "DaemonSet")
+/// `true` if the loop has marked the node.
+pub(super) fn is_marked(node: &Node) -> bool {
+    node.taints.iter().any(|taint| &*taint.key == TO_BE_DELETED)
 }
 
 /// The advice of the core for the cluster.

@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::core::advise::plan::{AdviceStep, StepKind};
+
 /// Times and bounds of the loop; the defaults are cluster-autoscaler's.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -120,6 +122,9 @@ pub struct Leaving {
     pub group: String,
     /// Since when.
     pub since: Timestamp,
+    /// `true` if somebody else had cordoned it before: then it stays cordoned when it stays.
+    #[serde(default)]
+    pub was_cordoned: bool,
 }
 
 /// A group as it is now.
@@ -139,13 +144,22 @@ pub struct GroupNow {
     pub provision_time: Option<SignedDuration>,
 }
 
+/// A node as it is now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeNow {
+    /// It has nothing left to evict.
+    pub is_empty: bool,
+    /// Somebody else than the loop has cordoned it.
+    pub is_cordoned: bool,
+}
+
 /// The cluster as the loop sees it.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// All groups.
     pub groups: Vec<GroupNow>,
-    /// All nodes; `true` for those that have nothing left to evict.
-    pub nodes: BTreeMap<String, bool>,
+    /// All nodes.
+    pub nodes: BTreeMap<String, NodeNow>,
     /// How many of them are not ready.
     pub unready: usize,
     /// Pods that fit nowhere.
@@ -180,63 +194,6 @@ pub trait Advice {
     fn down(&mut self, unneeded: &BTreeMap<String, Timestamp>) -> Removable;
 }
 
-/// One step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// The group is to have so many nodes.
-    Resize {
-        /// The group.
-        group: String,
-        /// The number that it was to have.
-        from: u32,
-        /// The number that it is to have.
-        to: u32,
-        /// Why.
-        why: String,
-    },
-    /// The node takes no new pods, and what runs on it is evicted as far as budgets allow.
-    Drain {
-        /// The node.
-        node: String,
-        /// Its group.
-        group: String,
-        /// `false` where an earlier turn has begun with it.
-        begins: bool,
-    },
-    /// The node takes pods again.
-    GiveUp {
-        /// The node.
-        node: String,
-        /// Why.
-        why: String,
-    },
-    /// The node is to be deleted, and its group to have one less.
-    Remove {
-        /// The node.
-        node: String,
-        /// Its group.
-        group: String,
-        /// The number of nodes that the group is to have then.
-        to: u32,
-    },
-    /// The node that was to be deleted is still there: it is asked for again.
-    Remind {
-        /// The node.
-        node: String,
-        /// Its group.
-        group: String,
-        /// The number of nodes that the group is to have then.
-        to: u32,
-    },
-}
-
-impl Step {
-    /// `false` if it goes on with one of an earlier turn.
-    pub fn is_new(&self) -> bool {
-        !matches!(self, Self::Drain { begins: false, .. })
-    }
-}
-
 /// Why a turn did nothing, or not all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "state", content = "until")]
@@ -249,11 +206,11 @@ pub enum Mood {
     Cooldown(Timestamp),
 }
 
-/// The steps of a turn.
+/// The steps of a turn. Besides them the pods of all nodes that are [leaving](Memory::leaving) are evicted, as far as budgets allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turn {
     /// In their order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<AdviceStep>,
     /// Why nothing more.
     pub mood: Mood,
 }
@@ -282,8 +239,10 @@ impl Memory {
         if !has_grown {
             for (node, group) in removable {
                 if self.may_shrink(&group, seen, &targets) && !self.is_leaving(&node) {
-                    steps.push(Step::Drain { node: node.clone(), group: group.clone(), begins: true });
-                    self.draining.insert(node, Leaving { group, since: now });
+                    let why = format!("it is not needed in {group}, and its pods are evicted");
+                    steps.push(StepKind::Cordon { node: node.as_str().into() }.because(why));
+                    let was_cordoned = seen.nodes.get(&node).is_some_and(|node| node.is_cordoned);
+                    self.draining.insert(node, Leaving { group, since: now, was_cordoned });
                 }
             }
         }
@@ -291,8 +250,8 @@ impl Memory {
     }
 
     /// Nodes on their way out, which count as being gone.
-    pub fn leaving(&self) -> impl Iterator<Item = &String> {
-        self.draining.keys().chain(self.removing.keys())
+    pub fn leaving(&self) -> impl Iterator<Item = (&String, &Leaving)> {
+        self.draining.iter().chain(&self.removing)
     }
 
     fn is_leaving(&self, node: &str) -> bool {
@@ -314,7 +273,7 @@ impl Memory {
         now: Timestamp,
         seen: &'s Seen,
         targets: &mut BTreeMap<&'s str, u32>,
-        steps: &mut Vec<Step>,
+        steps: &mut Vec<AdviceStep>,
     ) {
         for group in &seen.groups {
             if group.nodes < group.target {
@@ -346,7 +305,8 @@ impl Memory {
                 let why =
                     format!("{missing} of its nodes did not come within {within:#}; it is tried again after {pause:#}");
                 targets.insert(&group.name, to);
-                steps.push(Step::Resize { group: group.name.clone(), from: group.target, to, why });
+                let group_name = group.name.as_str().into();
+                steps.push(StepKind::SetTargetSize { group: group_name, from: group.target, to }.because(why));
             }
         }
     }
@@ -358,34 +318,36 @@ impl Memory {
         now: Timestamp,
         seen: &'s Seen,
         targets: &mut BTreeMap<&'s str, u32>,
-        steps: &mut Vec<Step>,
+        steps: &mut Vec<AdviceStep>,
     ) {
-        for (node, Leaving { group, since }) in std::mem::take(&mut self.draining) {
-            if seen.nodes.get(&node).copied().unwrap_or(true) {
-                if !self.remove(now, node.clone(), group, seen, targets, steps) {
-                    let why = "its group must not become smaller".into();
-                    steps.push(Step::GiveUp { node, why });
-                }
-            } else if now >= later(since, rules.drain_time) || !targets.contains_key(group.as_str()) {
+        for (node, leaving) in std::mem::take(&mut self.draining) {
+            let is_empty = seen.nodes.get(&node).is_none_or(|node| node.is_empty);
+            let name = node.as_str().into();
+            let kept = if !targets.contains_key(leaving.group.as_str()) {
+                "its group is gone or at fault".to_owned()
+            } else if is_empty && self.remove(now, &node, &leaving, seen, targets, steps) {
+                continue;
+            } else if is_empty {
+                "its group must not become smaller".to_owned()
+            } else if now >= later(leaving.since, rules.drain_time) {
                 self.failed = Some(now);
-                let why = format!("it is not empty after {:#}", rules.drain_time);
-                steps.push(Step::GiveUp { node, why });
+                format!("it is not empty after {:#}", rules.drain_time)
             } else {
-                steps.push(Step::Drain { node: node.clone(), group: group.clone(), begins: false });
-                self.draining.insert(node, Leaving { group, since });
-            }
+                self.draining.insert(node, leaving);
+                continue;
+            };
+            steps.push(StepKind::Uncordon { node: name, opens: !leaving.was_cordoned }.because(kept));
         }
     }
 
-    /// Nodes that are to be deleted, and are not yet: one that has pods again is emptied again, and one that stays is asked for again.
-    fn look_after_removals(&mut self, rules: &Rules, now: Timestamp, seen: &Seen, steps: &mut Vec<Step>) {
-        for (node, Leaving { group, since }) in &mut self.removing {
-            let to = seen.groups.iter().find(|now_is| now_is.name == *group).map(|now_is| now_is.target);
-            if seen.nodes.get(node) == Some(&false) {
-                steps.push(Step::Drain { node: node.clone(), group: group.clone(), begins: false });
-            } else if let Some(to) = to.filter(|_| now >= later(*since, rules.deletion_time)) {
+    /// Nodes that are to be deleted, and are not yet: one that stays without pods is asked for again.
+    fn look_after_removals(&mut self, rules: &Rules, now: Timestamp, seen: &Seen, steps: &mut Vec<AdviceStep>) {
+        for (node, Leaving { group, since, .. }) in &mut self.removing {
+            let Some(now_is) = seen.groups.iter().find(|now_is| now_is.name == *group) else { continue };
+            let is_empty = seen.nodes.get(node).is_some_and(|node| node.is_empty);
+            if is_empty && now >= later(*since, rules.deletion_time) {
                 *since = now;
-                steps.push(Step::Remind { node: node.clone(), group: group.clone(), to });
+                steps.push(deletion(node, group, now_is.target, "it is still there, and asked for again"));
             }
         }
     }
@@ -397,7 +359,7 @@ impl Memory {
         seen: &'s Seen,
         advice: &mut impl Advice,
         targets: &mut BTreeMap<&'s str, u32>,
-        steps: &mut Vec<Step>,
+        steps: &mut Vec<AdviceStep>,
     ) -> bool {
         let pauses = |memory: &GroupMemory| memory.backoff.is_some_and(|backoff| now < backoff.until);
         let excluded = self.groups.iter().filter(|(_, memory)| pauses(memory)).map(|(name, _)| name.clone()).collect();
@@ -415,7 +377,7 @@ impl Memory {
             memory.added = Some(now);
             self.added = Some(now);
             has_grown = true;
-            steps.push(Step::Resize { group, from, to, why });
+            steps.push(StepKind::SetTargetSize { group: group.into(), from, to }.because(why));
         }
         has_grown
     }
@@ -445,24 +407,29 @@ impl Memory {
     fn remove<'s>(
         &mut self,
         now: Timestamp,
-        node: String,
-        group: String,
+        node: &str,
+        leaving: &Leaving,
         seen: &'s Seen,
         targets: &mut BTreeMap<&'s str, u32>,
-        steps: &mut Vec<Step>,
+        steps: &mut Vec<AdviceStep>,
     ) -> bool {
-        let Some(now_is) = seen.groups.iter().find(|now_is| now_is.name == group) else { return false };
-        if self.is_leaving(&node) || !self.may_shrink(&group, seen, targets) {
+        let group = &leaving.group;
+        let Some(now_is) = seen.groups.iter().find(|now_is| now_is.name == *group) else { return false };
+        if self.is_leaving(node) || !self.may_shrink(group, seen, targets) {
             return false;
         }
         let to = targets.get(group.as_str()).copied().unwrap_or(now_is.target).saturating_sub(1);
         targets.insert(&now_is.name, to);
         self.deleted = Some(now);
-        self.unneeded.remove(&node);
-        self.removing.insert(node.clone(), Leaving { group: group.clone(), since: now });
-        steps.push(Step::Remove { node, group, to });
+        self.unneeded.remove(node);
+        self.removing.insert(node.to_owned(), Leaving { since: now, ..leaving.clone() });
+        steps.push(deletion(node, group, to, "it is not needed, and has no pods left"));
         true
     }
+}
+
+fn deletion(node: &str, group: &str, to: u32, why: &str) -> AdviceStep {
+    StepKind::DeleteNode { node: node.into(), group: group.into(), to }.because(why)
 }
 
 /// `true` if so few nodes are unready that the rest can be relied on.

@@ -62,10 +62,13 @@ impl Sort {
     }
 }
 
+/// The name of a message.
+const REQUEST: &str = "MetricsList";
+
 /// Keeps the values of a message. `namespace` is that of the path; empty where each item names its own.
 ///
 /// # Errors
-/// [`Error::BadRequest`] with the fault of an item, [`Error::NotFound`] if there is no such cluster, and those of the store.
+/// [`Error::Invalid`] with the faults of items, [`Error::NotFound`] if there is no such cluster, and those of the store.
 pub async fn keep<T: Serialize>(
     service: &Service,
     cluster: &Arc<str>,
@@ -76,19 +79,18 @@ pub async fn keep<T: Serialize>(
 ) -> Result<usize> {
     let causes = faults.into_causes();
     if !causes.is_empty() {
-        return Err(super::refused(&causes));
+        return Err(super::refused(REQUEST)(causes));
     }
     if items.len() > MOST_ITEMS {
-        return Err(Error::BadRequest(format!("items: Too many: a message has at most {MOST_ITEMS} items")));
+        let why = format!("Too many: a message has at most {MOST_ITEMS} items");
+        return Err(super::fault(REQUEST, "items", |faults, at| faults.too_many(at, why)));
     }
     // Values of clusters that nobody made would grow without a bound.
     context::take(service, cluster, Fresh::default()).await?.is_there()?;
     let bodies = bodies(items)?;
     if sort == Sort::External && bodies.len() > 1 {
         // A message replaces all series of its metrics, so that it must be one entry.
-        return Err(Error::BadRequest(format!(
-            "items: Too long: external metrics are at most {MAX_BODY} bytes a message"
-        )));
+        return Err(super::fault(REQUEST, "items", |faults, at| faults.too_long(at, MAX_BODY)));
     }
     let now = service.clusters.now().await?;
     let entry = |body: Bytes| Entry {
@@ -115,7 +117,7 @@ fn bodies<T: Serialize>(items: &[T]) -> Result<Vec<Bytes>> {
     for (i, item) in items.iter().enumerate() {
         let json = serde_json::to_string(item).map_err(Error::internal)?;
         if json.len() + 2 > MAX_BODY {
-            return Err(Error::BadRequest(format!("items[{i}]: Too long: an item is at most {MAX_BODY} bytes")));
+            return Err(super::fault(REQUEST, "items", |faults, at| faults.too_long(&at.index(i), MAX_BODY)));
         }
         if text.len() + json.len() + 2 > MAX_BODY {
             text.push(']');

@@ -16,7 +16,10 @@ use crate::{
         snapshot::Snapshot,
     },
     live::View,
-    wire::{cluster::Brought, fault::Cause},
+    wire::{
+        cluster::Brought,
+        fault::{Cause, Faults, Path},
+    },
 };
 
 mod advised;
@@ -33,10 +36,17 @@ pub mod status;
 pub mod vpa;
 pub mod webhook;
 
-/// The error of a request with these faults.
-fn refused(causes: &[Cause]) -> Error {
-    let one = |cause: &Cause| format!("{}: {}", cause.field, cause.message);
-    Error::BadRequest(causes.iter().map(one).collect::<Vec<_>>().join(", "))
+/// The error of a request of this kind with faults: [`Error::Invalid`], which has each by its field. Bodies that cannot be read are another one
+/// ([`Error::BadRequest`]).
+fn refused(kind: &'static str) -> impl Fn(Vec<Cause>) -> Error {
+    move |causes| Error::invalid(kind, "", causes)
+}
+
+/// The error of a request with one fault.
+fn fault(kind: &'static str, field: &str, tell: impl FnOnce(&mut Faults, &Path<'_>)) -> Error {
+    let mut faults = Faults::default();
+    tell(&mut faults, &Path::ROOT.child(field));
+    refused(kind)(faults.into_causes())
 }
 
 /// The cluster that a request is about: the one that it brings, of which its sender may see everything, or the stored one.
@@ -49,9 +59,13 @@ fn asked_about(brought: Option<&Brought>, view: &View, is_there: Result<()>, sig
     Ok(view.snapshot.clone())
 }
 
-/// The groups of a cluster that are stored.
-fn stored_groups(snapshot: &Snapshot) -> Result<Groups> {
-    Groups::stored(snapshot).map_err(|error| Error::BadRequest(format!("nodeGroups: {error}")))
+/// The groups of a cluster that are stored, for a request of this kind that brings none.
+fn stored_groups(snapshot: &Snapshot, kind: &'static str) -> Result<Groups> {
+    let (groups, wrong) = Groups::stored(snapshot);
+    match wrong.first() {
+        None => Ok(groups),
+        Some(wrong) => Err(fault(kind, "nodeGroups", |faults, at| faults.forbidden(at, &wrong.to_string()))),
+    }
 }
 
 /// The name of a pod with its namespace, as far as `sight` goes.

@@ -8,9 +8,9 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::webhook::{Action, Hands, Message};
+use super::webhook::{Action, Hands, Message, NotAccepted};
 use crate::{
-    grpc::GrpcClient,
+    grpc::{GrpcClient, GrpcError},
     wire::protobuf::{Encoder, Fields, Value},
 };
 
@@ -26,16 +26,22 @@ impl Provider {
         Self { client }
     }
 
-    async fn call(&self, method: &str, message: Encoder) -> Result<Bytes, String> {
+    async fn call(&self, method: &str, message: Encoder) -> Result<Bytes, NotAccepted> {
         let path = format!("/clusterautoscaler.cloudprovider.v1.externalgrpc.CloudProvider/{method}");
-        self.client.call(&path, &message.into_bytes()).await.map_err(|error| format!("{method}: {error}"))
+        self.client.call(&path, &message.into_bytes()).await.map_err(|error| {
+            let why = format!("{method}: {error}");
+            match error {
+                GrpcError::Status { .. } => NotAccepted::Refused(why),
+                GrpcError::Unreached(_) => NotAccepted::Unreached(why),
+            }
+        })
     }
 
-    async fn set_size(&self, group: &str, size: u32) -> Result<(), String> {
+    async fn set_size(&self, group: &str, size: u32) -> Result<(), NotAccepted> {
         let reply = self.call("NodeGroupTargetSize", Encoder::default().text(1, group)).await?;
-        let now = target_size(&reply).ok_or("NodeGroupTargetSize: the reply cannot be read")?;
+        let now = target_size(&reply).ok_or_else(|| unreadable("NodeGroupTargetSize"))?;
         let delta = i64::from(size) - i64::from(now);
-        let delta = i32::try_from(delta).map_err(|error| error.to_string())?;
+        let delta = i32::try_from(delta).map_err(|error| NotAccepted::Refused(error.to_string()))?;
         let method = match delta {
             0 => return Ok(()),
             1.. => "NodeGroupIncreaseSize",
@@ -44,9 +50,9 @@ impl Provider {
         self.call(method, Encoder::default().number(1, delta).text(2, group)).await.map(drop)
     }
 
-    async fn delete(&self, group: &str, node: &str, provider_id: &str) -> Result<(), String> {
+    async fn delete(&self, group: &str, node: &str, provider_id: &str) -> Result<(), NotAccepted> {
         let reply = self.call("NodeGroupNodes", Encoder::default().text(1, group)).await?;
-        let instances = instances(&reply).ok_or("NodeGroupNodes: the reply cannot be read")?;
+        let instances = instances(&reply).ok_or_else(|| unreadable("NodeGroupNodes"))?;
         if !instances.iter().any(|instance| instance == provider_id) {
             // It is gone.
             return Ok(());
@@ -58,7 +64,7 @@ impl Provider {
 
 #[async_trait]
 impl Hands for Provider {
-    async fn carry_out(&self, message: &Message) -> Result<(), String> {
+    async fn carry_out(&self, message: &Message) -> Result<(), NotAccepted> {
         let group = message.provider_group.as_deref().unwrap_or(&message.group);
         match (message.action, &message.node) {
             (Action::DeleteNode, Some(node)) => {
@@ -67,6 +73,10 @@ impl Hands for Provider {
             _ => self.set_size(group, message.target_size).await,
         }
     }
+}
+
+fn unreadable(method: &str) -> NotAccepted {
+    NotAccepted::Refused(format!("{method}: the reply cannot be read"))
 }
 
 /// The field of a `NodeGroupTargetSizeResponse`.

@@ -6,26 +6,36 @@ use super::{
         decide::decided_under,
         error::{Error, Result},
     },
-    asked_about,
+    asked_about, fault, name, refused,
 };
 use crate::{
     clock,
     core::{
-        advise::reschedule::{Measure, Move, Plan, Policy, Scheduling, Unsuited, best, carry_out, reschedule as cycle},
+        advise::{
+            plan::AdviceStep,
+            reschedule::{Measure, Move, Plan, Policy, Scheduling, Unsuited, best, carry_out, reschedule as cycle},
+        },
         model::Name,
         snapshot::Snapshot,
     },
     live::View,
     wire::{
-        autoscale::reschedule::{Asked, MeasureReport, MoveReport, RescheduleReport, RescheduleRequest},
+        autoscale::{
+            reschedule::{Asked, MeasureReport, MoveReport, RescheduleReport, RescheduleRequest},
+            step::AdviceStepReport,
+        },
         explanation::PodName,
     },
 };
 
 mod act;
+mod comebacks;
 mod looping;
 
 pub use self::looping::{Rescheduling, read, start};
+
+/// The name of the request.
+const KIND: &str = "RescheduleRequest";
 
 /// The text in place of one that may name objects of a namespace whose pods the caller may not list.
 const UNTOLD: &str = "for a reason in a namespace whose pods you may not list";
@@ -41,21 +51,22 @@ pub fn reschedule(
     is_there: Result<()>,
     mut sight: Sight,
 ) -> Result<RescheduleReport> {
-    let asked = request.read().map_err(|causes| Error::invalid("RescheduleRequest", "", causes))?;
+    let asked = request.read().map_err(refused(KIND))?;
     let snapshot = asked_about(request.cluster.as_ref(), view, is_there, &mut sight)?;
     let (sent, profile) = (request.scheduling_policy.as_deref(), request.scheduling_profile.as_deref());
     let chosen = decided_under(sent, profile, policy, view)?;
     let scheduling = Scheduling { profiles: chosen.profiles(), seed: request.seed };
     let now = asked.now.unwrap_or_else(clock::now_nanoseconds);
-    let mut report = answer(&asked, &snapshot, &scheduling, now).map_err(|error| unsuited(&error))?;
+    let (mut report, steps) = answer(&asked, &snapshot, &scheduling, now).map_err(|error| unsuited(&error))?;
     mask(&mut report, &mut sight);
+    report.plan_steps = steps.iter().map(|step| told(step, &mut sight)).collect();
     report.list();
     Ok(report)
 }
 
 /// The error for a policy that names a priority class which the cluster does not have.
 fn unsuited(error: &Unsuited) -> Error {
-    Error::BadRequest(format!("policy: {error}"))
+    fault(KIND, "policy", |faults, at| faults.forbidden(at, &error.to_string()))
 }
 
 fn answer(
@@ -63,7 +74,7 @@ fn answer(
     snapshot: &Snapshot,
     scheduling: &Scheduling,
     now: i64,
-) -> std::result::Result<RescheduleReport, Unsuited> {
+) -> std::result::Result<(RescheduleReport, Vec<AdviceStep>), Unsuited> {
     let Asked { policy, best: bounds, .. } = asked;
     let plan = match bounds {
         Some(bounds) => best(snapshot, policy, scheduling, *bounds, now)?,
@@ -85,7 +96,17 @@ fn answer(
     }
     (report.before, report.after) = (MeasureReport::from(&before), MeasureReport::from(&after));
     report.better = after.is_better_than(&before);
-    Ok(report)
+    Ok((report, plan.steps(snapshot.revision).steps))
+}
+
+/// A step as far as the caller may know it.
+fn told(step: &AdviceStep, sight: &mut Sight) -> AdviceStepReport {
+    let mut is_known = true;
+    let report = AdviceStepReport::new(step, |pod| {
+        is_known = sight.knows(&pod.namespace);
+        name(pod, sight)
+    });
+    if is_known { report } else { AdviceStepReport { why: UNTOLD.to_owned(), ..report } }
 }
 
 /// One cycle, as the descheduler runs it.

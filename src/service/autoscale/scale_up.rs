@@ -1,6 +1,6 @@
 //! Scale-up: which node groups are to grow for the pods that fit nowhere. Nothing is stored.
 
-use super::{asked_about, name, newest, refused, stored_groups};
+use super::{asked_about, fault, name, newest, refused, stored_groups};
 use crate::{
     clock,
     core::{
@@ -11,13 +11,12 @@ use crate::{
         snapshot::Snapshot,
     },
     live::View,
-    service::{
-        access::sight::Sight,
-        decide::decided_under,
-        error::{Error, Result},
-    },
+    service::{access::sight::Sight, decide::decided_under, error::Result},
     wire::autoscale::scale_up::{Asked, Engine, ScaleUpReport, ScaleUpRequest},
 };
+
+/// The name of the request.
+const KIND: &str = "ScaleUpRequest";
 
 /// Nodes of a cluster, with those that its groups await.
 pub const MOST_NODES: usize = 20_000;
@@ -33,9 +32,9 @@ pub fn scale_up(
     is_there: Result<()>,
     mut sight: Sight,
 ) -> Result<ScaleUpReport> {
-    let Asked { groups, options, search, now: told } = request.read().map_err(|causes| refused(&causes))?;
+    let Asked { groups, options, search, now: told } = request.read().map_err(refused(KIND))?;
     let snapshot = asked_about(request.cluster.as_deref(), view, is_there, &mut sight)?;
-    let groups = groups.map_or_else(|| stored_groups(&snapshot), Ok)?;
+    let groups = groups.map_or_else(|| stored_groups(&snapshot, KIND), Ok)?;
     bounded(&snapshot, &groups)?;
     let chosen = decided_under(request.policy.as_deref(), request.profile.as_deref(), policy, view)?;
     let chosen = newest(chosen, request.cluster.is_some());
@@ -45,7 +44,7 @@ pub fn scale_up(
         Engine::ClusterAutoscaler => by_one_loop(&snapshot, &profiles, &groups, &options, now),
         Engine::Exact => exact(&snapshot, &profiles, &groups, &options, search, now),
     };
-    Ok(ScaleUpReport::new(&answer, snapshot.revision, chosen.used(), &mut |pod| name(pod, &mut sight)))
+    Ok(ScaleUpReport::new(&answer, &groups, snapshot.revision, chosen.used(), &mut |pod| name(pod, &mut sight)))
 }
 
 /// Refuses clusters that are too large.
@@ -53,9 +52,10 @@ fn bounded(snapshot: &Snapshot, groups: &Groups) -> Result<()> {
     let awaited = groups.all().iter().map(|group| (group.target as usize).saturating_sub(group.nodes.len()));
     let nodes = awaited.fold(snapshot.node_count(), usize::saturating_add);
     if nodes > MOST_NODES {
-        return Err(Error::BadRequest(format!(
-            "nodeGroups: Too many: scale-up is worked out for at most {MOST_NODES} nodes; the cluster and the nodes that its groups await are {nodes}"
-        )));
+        let why = format!(
+            "Too many: scale-up is worked out for at most {MOST_NODES} nodes; the cluster and the nodes that its groups await are {nodes}"
+        );
+        return Err(fault(KIND, "nodeGroups", |faults, at| faults.too_many(at, why)));
     }
     Ok(())
 }

@@ -5,20 +5,19 @@ use std::sync::Arc;
 use super::{
     machine::{Leaving, Mood},
     nodes::{Stored, stored},
-    stored_groups,
 };
 use crate::{
     clock::rfc3339,
     core::{advise::groups::Groups, snapshot::Snapshot},
     live::View,
     service::{Service, compute::compute_long, error::Result},
-    wire::autoscale::status::{AutoscaleStatus, GroupStatus, LeavingNode, UnneededNode},
+    wire::autoscale::status::{AutoscaleStatus, GroupFault, GroupStatus, LeavingNode, UnneededNode},
 };
 
 /// The picture of a cluster.
 ///
 /// # Errors
-/// Node groups that contradict each other, and the errors of the store.
+/// Those of the store.
 pub async fn status(service: &Service, cluster: &str, view: &Arc<View>) -> Result<AutoscaleStatus> {
     let (stored, record) = stored(service, cluster).await?;
     let running = match &record {
@@ -27,11 +26,16 @@ pub async fn status(service: &Service, cluster: &str, view: &Arc<View>) -> Resul
         Some(_) => "advise",
     };
     let snapshot = view.snapshot.clone();
-    let work = move || -> Result<AutoscaleStatus> {
-        let groups = stored_groups(&snapshot)?;
-        Ok(AutoscaleStatus { running, ..picture(&snapshot, &groups, stored) })
+    let work = move || {
+        let (groups, faults) = Groups::stored(&snapshot);
+        let faults = faults.iter().map(|fault| GroupFault {
+            groups: fault.groups().into_iter().map(ToString::to_string).collect(),
+            message: fault.to_string(),
+        });
+        let faults = faults.collect();
+        AutoscaleStatus { running, faults, ..picture(&snapshot, &groups, stored) }
     };
-    compute_long(false, work).await?
+    compute_long(false, work).await
 }
 
 fn picture(snapshot: &Snapshot, groups: &Groups, stored: Stored) -> AutoscaleStatus {
@@ -70,6 +74,7 @@ fn picture(snapshot: &Snapshot, groups: &Groups, stored: Stored) -> AutoscaleSta
     };
     AutoscaleStatus {
         running: "",
+        faults: Vec::new(),
         mood,
         until,
         revision: snapshot.revision,

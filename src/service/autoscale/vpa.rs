@@ -33,6 +33,7 @@ use crate::{
             selector_of_workload,
         },
         explanation::PodName,
+        fault::{Faults, Path},
         kinds::{self, StoredKind},
         patch::PatchType,
     },
@@ -41,6 +42,9 @@ use crate::{
 const GROUP: &str = "autoscaling.k8s.io";
 const AUTOSCALERS: &str = "verticalpodautoscalers";
 const CHECKPOINTS: &str = "verticalpodautoscalercheckpoints";
+
+/// The name of the request.
+const KIND: &str = "VpaRequest";
 
 /// The name under which fields are written.
 const MANAGER: &str = "podberth-vpa";
@@ -73,13 +77,11 @@ pub struct Asking<'a> {
 /// The faults of the request by their fields; [`Error::NotFound`]; [`Error::Denied`]; [`Error::Conflict`] if others kept changing what is to be stored.
 pub async fn recommend(asking: Asking<'_>, request: VpaRequest) -> Result<VpaReport> {
     if request.store && (request.name.is_none() || asking.at.is_some()) {
-        return Err(Error::BadRequest(
-            "store: Invalid value: true: only a stored autoscaler of the present can be written; name it in `name`, and leave out `revision` and `at`"
-                .into(),
-        ));
+        let why = "only a stored autoscaler of the present can be written; name it in `name`, and leave out `revision` and `at`";
+        return Err(fault("store", |faults, at| faults.invalid(at, true, why)));
     }
     match (&request.name, &request.vpa) {
-        (Some(_), Some(_)) => Err(Error::BadRequest("name and vpa exclude each other".into())),
+        (Some(_), Some(_)) => Err(fault("vpa", |faults, at| faults.forbidden(at, "name and vpa exclude each other"))),
         (Some(name), None) => {
             let name = name.clone();
             asking.stored(&name, request).await
@@ -104,7 +106,7 @@ impl Asking<'_> {
         self.context.is_there()?;
         if !request.checkpoints.is_empty() {
             let why = "a stored autoscaler has its own";
-            return Err(Error::BadRequest(format!("checkpoints: Forbidden: {why}")));
+            return Err(fault("checkpoints", |faults, at| faults.forbidden(at, why)));
         }
         let (namespace, name) = PodName::parse(name);
         let of = |verb| ResourceAttributes::new(verb, GROUP, AUTOSCALERS).within(namespace).named(name);
@@ -149,7 +151,7 @@ impl Asking<'_> {
         let snapshot = self.context.view.snapshot.clone();
         let profiles = context::chosen(&self.context.view, self.policy)?.profiles();
         let work = move || -> Result<VpaReport> {
-            let mut question = request.to_core(clock::now_nanoseconds()).map_err(refused)?;
+            let mut question = request.to_core(clock::now_nanoseconds()).map_err(super::refused(KIND))?;
             let namespace = request.vpa.as_ref().map(|vpa| vpa.metadata.namespace.clone()).unwrap_or_default();
             if is_stored {
                 let is_meant = |pod: &&Arc<Pod>| *pod.namespace == *namespace && !pod.terminal;
@@ -179,16 +181,15 @@ impl Asking<'_> {
         let VpaRequest { pods, checkpoints, selector, effect, cluster, .. } = request;
         if !pods.is_empty() || !checkpoints.is_empty() || selector.is_some() || *effect || cluster.is_some() {
             let why = "the autoscaler that this is about: `vpa` in full, or the `name` of a stored one";
-            return Err(Error::BadRequest(format!("vpa: Required value: {why}")));
+            return Err(fault("vpa", |faults, at| faults.required(at, why)));
         }
         self.context.is_there()?;
         let list = ResourceAttributes::new("list", GROUP, AUTOSCALERS);
         self.caller.check(self.service, self.cluster, list).await?;
         let autoscalers = self.list(AUTOSCALERS, None).await?;
         if autoscalers.len() > MOST_AUTOSCALERS {
-            return Err(Error::BadRequest(format!(
-                "name: Required value: there are more than {MOST_AUTOSCALERS} autoscalers; ask for one by its name"
-            )));
+            let why = format!("there are more than {MOST_AUTOSCALERS} autoscalers; ask for one by its name");
+            return Err(fault("name", |faults, at| faults.required(at, &why)));
         }
         let checkpoints = self.list(CHECKPOINTS, None).await?;
         let (request, revision) = (request.clone(), self.context.view.snapshot.revision);
@@ -224,7 +225,8 @@ impl Asking<'_> {
     /// The selector of a stored autoscaler's target.
     async fn selector(self, vpa: &VerticalPodAutoscaler, namespace: &str) -> Result<PodSelector> {
         let missing = |why: String| {
-            Error::BadRequest(format!("selector: Required value: {why}; send the labels of the pods in `selector`"))
+            let why = format!("{why}; send the labels of the pods in `selector`");
+            fault("selector", |faults, at| faults.required(at, &why))
         };
         let target = vpa.spec.target_ref.clone().unwrap_or_default();
         let called = format!("the target {} {:?}", target.kind, target.name);
@@ -322,10 +324,9 @@ fn checkpoint(record: &Record) -> Result<VerticalPodAutoscalerCheckpoint> {
     crate::wire::decode::from_slice(&record.body).map_err(Error::from)
 }
 
-/// The first fault of a request.
-fn refused(causes: Vec<crate::wire::fault::Cause>) -> Error {
-    let told = causes.into_iter().next().map(|cause| format!("{}: {}", cause.field, cause.message));
-    Error::BadRequest(told.unwrap_or_default())
+/// The error of a request with one fault.
+fn fault(field: &str, tell: impl FnOnce(&mut Faults, &Path<'_>)) -> Error {
+    super::fault(KIND, field, tell)
 }
 
 /// The answer for one of all stored autoscalers. One that breaks rules has its status alone.
@@ -358,13 +359,12 @@ fn effect(snapshot: Snapshot, profiles: Profiles, seed: u64, with: Vec<Pod>, mut
     let resized: Vec<Resized> =
         with.into_iter().filter_map(|with| Some(Resized { pod: there(&with)?, with })).collect();
     if resized.len() > MOST_PODS {
-        return Err(Error::BadRequest(format!(
-            "effect: Too many: the autoscaler has {} pods, and an effect is told of {MOST_PODS}",
-            resized.len()
-        )));
+        let have = resized.len();
+        let why = format!("Too many: the autoscaler has {have} pods, and an effect is told of {MOST_PODS}");
+        return Err(fault("effect", |faults, at| faults.too_many(at, why)));
     }
     let effect = vpa::effect(snapshot, profiles, seed, &resized)
-        .map_err(|error| Error::BadRequest(format!("effect: {error}")))?;
+        .map_err(|error| fault("effect", |faults, at| faults.invalid(at, true, error)))?;
     let mut report = EffectReport::new(resized.len(), &effect);
     let placed = report.placements.iter_mut().map(|placed| &mut placed.pod);
     for pod in placed.chain(report.no_longer_fit.iter_mut().map(|stuck| &mut stuck.pod)).chain(&mut report.fit_now) {

@@ -1,9 +1,9 @@
 //! The webhook of the loop over node groups: it is told of target sizes and of nodes to delete.
 //!
-//! A message is sent until it is accepted with a code of success, at least once and with the same id each time. The newest target size of a group takes
+//! A message is sent until it is accepted with a code of success, at least once and with the same id each time. One that is refused holds no other back. The newest target size of a group takes
 //! the place of an earlier one that was not accepted. Whatever the webhook replies besides its code is passed over.
 
-use std::{fmt::Debug, time::Duration};
+use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,7 +13,12 @@ use ring::hmac;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::{clock, fetch::Fetcher, hex::hex, telemetry};
+use crate::{
+    clock,
+    fetch::{FetchError, Fetcher},
+    hex::hex,
+    telemetry,
+};
 
 /// The longest reply that is read.
 const MOST_BYTES: usize = 64 << 10;
@@ -97,14 +102,43 @@ pub trait Hands: Debug + Send + Sync {
     ///
     /// # Errors
     /// Why it is to be sent again.
-    async fn carry_out(&self, message: &Message) -> Result<(), String>;
+    async fn carry_out(&self, message: &Message) -> Result<(), NotAccepted>;
 }
 
-/// Pauses of a receiver that does not accept.
+/// Why a message is to be sent again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAccepted {
+    /// The receiver answered so: others may be accepted.
+    #[error("{0}")]
+    Refused(String),
+    /// There was no answer: none can be had for others either.
+    #[error("{0}")]
+    Unreached(String),
+}
+
+/// Pauses of messages that were not accepted, and of a receiver that does not answer.
 #[derive(Debug, Default)]
 pub struct Patience {
-    pause: Duration,
-    until: Option<Instant>,
+    receiver: Option<Pause>,
+    messages: BTreeMap<String, Pause>,
+}
+
+/// A pause; each is twice as long as the one before.
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    lasts: Duration,
+    until: Instant,
+}
+
+impl Pause {
+    fn after(before: Option<Self>) -> Self {
+        let lasts = before.map_or(FIRST_PAUSE, |before| (before.lasts * 2).min(LONGEST_PAUSE));
+        Self { lasts, until: Instant::now() + lasts }
+    }
+
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.until
+    }
 }
 
 impl Webhook {
@@ -114,42 +148,60 @@ impl Webhook {
     }
 }
 
-/// Sends messages in their order until one is not accepted; returns the ids of those that were, and why the others wait.
-pub async fn send(hands: &dyn Hands, messages: &[Message], patience: &mut Patience) -> (Vec<String>, Option<String>) {
-    let mut accepted = Vec::new();
-    if patience.until.is_some_and(|until| Instant::now() < until) {
-        return (accepted, None);
+/// Sends messages in their order; returns the ids of those that were accepted, and why the last other one was not. One that was not accepted pauses by
+/// itself, and comes after those that were not tried as often. Without an answer all pause.
+pub async fn send<'m>(
+    hands: &dyn Hands,
+    messages: impl Iterator<Item = &'m Message>,
+    patience: &mut Patience,
+) -> (Vec<String>, Option<String>) {
+    let (mut accepted, mut trouble) = (Vec::new(), None);
+    let mut messages: Vec<&Message> = messages.collect();
+    patience.messages.retain(|id, _| messages.iter().any(|message| message.id == *id));
+    if patience.receiver.is_some_and(|pause| !pause.is_over()) {
+        return (accepted, trouble);
     }
+    messages.retain(|message| patience.messages.get(&message.id).is_none_or(Pause::is_over));
+    messages.sort_by_key(|message| patience.messages.get(&message.id).map(|pause| pause.lasts));
     let began = Instant::now();
-    for message in messages.iter().take(AT_ONCE) {
+    for message in messages.into_iter().take(AT_ONCE) {
         if began.elapsed() > LONGEST_ROUND {
             break;
         }
         let outcome = hands.carry_out(message).await;
         let result = if outcome.is_ok() { "accepted" } else { "failed" };
         counter!(telemetry::AUTOSCALE_MESSAGES, "outcome" => result).increment(1);
+        let is_answered = !matches!(outcome, Err(NotAccepted::Unreached(_)));
         match outcome {
             Ok(()) => accepted.push(message.id.clone()),
             Err(why) => {
-                patience.pause = (patience.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-                patience.until = Some(Instant::now() + patience.pause);
-                return (accepted, Some(why));
+                let pause = Pause::after(patience.messages.get(&message.id).copied());
+                patience.messages.insert(message.id.clone(), pause);
+                trouble = Some(why.to_string());
             }
         }
+        if !is_answered {
+            patience.receiver = Some(Pause::after(patience.receiver));
+            break;
+        }
+        patience.receiver = None;
     }
-    *patience = Patience::default();
-    (accepted, None)
+    (accepted, trouble)
 }
 
 #[async_trait]
 impl Hands for Webhook {
-    async fn carry_out(&self, message: &Message) -> Result<(), String> {
-        let body = serde_json::to_vec(message).map_err(|error| error.to_string())?;
+    async fn carry_out(&self, message: &Message) -> Result<(), NotAccepted> {
+        let body = serde_json::to_vec(message).map_err(|error| NotAccepted::Refused(error.to_string()))?;
         let time = clock::now().as_second().to_string();
         let mut headers = vec![("x-podberth-delivery", message.id.as_str()), ("x-podberth-timestamp", time.as_str())];
         let signature = self.key.as_ref().map(|key| signature(key, &time, &body));
         headers.extend(signature.as_ref().map(|signature| ("x-podberth-signature", signature.as_str())));
-        self.fetcher.post(&self.url, &headers, Bytes::from(body), MOST_BYTES).await.map(drop)
+        match self.fetcher.post(&self.url, &headers, Bytes::from(body), MOST_BYTES).await {
+            Ok(_) => Ok(()),
+            Err(FetchError::Unreached(why)) => Err(NotAccepted::Unreached(why)),
+            Err(other) => Err(NotAccepted::Refused(other.to_string())),
+        }
     }
 }
 
@@ -181,6 +233,62 @@ mod tests {
             reason,
             time: Timestamp::UNIX_EPOCH,
         }
+    }
+
+    /// Refuses one group, has no answer for another one, and accepts the rest.
+    #[derive(Debug, Default)]
+    struct Picky(std::sync::Mutex<Vec<String>>);
+
+    #[async_trait]
+    impl Hands for Picky {
+        async fn carry_out(&self, message: &Message) -> Result<(), NotAccepted> {
+            self.0.lock().expect("one thread").push(message.id.clone());
+            match &*message.group {
+                "refused" => Err(NotAccepted::Refused("the server answered 422".into())),
+                "hangs" => Err(NotAccepted::Unreached("no reply within 10 s".into())),
+                _ => Ok(()),
+            }
+        }
+    }
+
+    fn of_groups(groups: &[&str]) -> Vec<Message> {
+        let one = |group: &&str| Message {
+            id: (*group).to_owned(),
+            group: (*group).to_owned(),
+            ..message(Action::SetTargetSize, None, 1)
+        };
+        groups.iter().map(one).collect()
+    }
+
+    async fn sent(picky: &Picky, messages: &[Message], patience: &mut Patience) -> (Vec<String>, Vec<String>) {
+        let (accepted, _) = send(picky, messages.iter(), patience).await;
+        (std::mem::take(&mut *picky.0.lock().expect("one thread")), accepted)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_message_holds_no_other_back_and_pauses_ever_longer() {
+        let (picky, mut patience) = (Picky::default(), Patience::default());
+        let messages = of_groups(&["refused", "a", "b"]);
+        let (tried, accepted) = sent(&picky, &messages, &mut patience).await;
+        assert_eq!((tried.len(), accepted), (3, vec!["a".to_owned(), "b".to_owned()]));
+        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+            let rest = of_groups(&["refused", "c"]);
+            assert_eq!(sent(&picky, &rest, &mut patience).await.0, ["c"], "it pauses by itself");
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            assert_eq!(sent(&picky, &rest, &mut patience).await.0, ["c", "refused"], "others come first");
+        }
+        assert_eq!(sent(&picky, &[], &mut patience).await.0, [""; 0]);
+        assert!(patience.messages.is_empty(), "pauses of messages that are gone are forgotten");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_an_answer_all_pause_and_the_one_without_comes_last() {
+        let (picky, mut patience) = (Picky::default(), Patience::default());
+        let messages = of_groups(&["hangs", "a"]);
+        assert_eq!(sent(&picky, &messages, &mut patience).await.0, ["hangs"]);
+        assert_eq!(sent(&picky, &messages, &mut patience).await.0, [""; 0]);
+        tokio::time::advance(FIRST_PAUSE).await;
+        assert_eq!(sent(&picky, &messages, &mut patience).await.0, ["a", "hangs"]);
     }
 
     #[test]

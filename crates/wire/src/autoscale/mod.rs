@@ -6,4 +6,5 @@ pub mod reschedule;
 pub mod scale_down;
 pub mod scale_up;
 pub mod status;
+pub mod step;
 pub mod vpa;

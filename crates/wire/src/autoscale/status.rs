@@ -24,9 +24,11 @@ pub struct AutoscaleStatus {
     pub revision: u64,
     /// Pods that wait for a node.
     pub waiting_pods: usize,
-    /// Node groups, by name.
+    /// Node groups, by name, but for those at fault.
     pub groups: Vec<GroupStatus>,
-    /// Nodes of no group.
+    /// Node groups that are left alone with their nodes, since they share a node or their sizes contradict each other.
+    pub faults: Vec<GroupFault>,
+    /// Nodes of no group, or of one at fault.
     pub nodes_without_group: usize,
     /// Nodes that are not needed.
     pub unneeded: Vec<UnneededNode>,
@@ -63,6 +65,17 @@ pub struct GroupStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub pauses_until: Option<String>,
+}
+
+/// A fault of node groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = NodeGroupFault)]
+pub struct GroupFault {
+    /// The groups.
+    #[schema(example = json!(["big", "other"]))]
+    pub groups: Vec<String>,
+    /// The fault, and what would mend it.
+    pub message: String,
 }
 
 /// A node that is not needed.

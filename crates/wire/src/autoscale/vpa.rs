@@ -232,7 +232,7 @@ impl VpaQuestion {
     pub fn answer(&self) -> VpaReport {
         let Self { usage, history, policies, options, now, .. } = self;
         let mut advised = vpa::recommend(Asked { usage, history, policies, options });
-        let mut report = VpaReport::new(&advised, &self.texts, self.matched, &self.vpa.status, *now);
+        let mut report = VpaReport::new(&advised, &self.texts, self.matched, &self.vpa, *now);
         vpa::without_open_peaks(&mut advised, usage, *now);
         let mut windows = BTreeMap::<&Name, Vec<_>>::new();
         for (container, window) in usage.iter().zip(&advised.windows).filter(|(container, _)| container.matched) {

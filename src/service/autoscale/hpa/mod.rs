@@ -20,7 +20,7 @@ use crate::{
         Service,
         access::Caller,
         compute::{compute, compute_long},
-        error::{Error, Result},
+        error::Result,
     },
     wire::autoscale::hpa::{
         Case, Given, Hpa, HpaAnswer, HpaList, HpaReport, HpaRequest, HpaStep, NamedReport, ScaleDocument, SyncReport,
@@ -28,13 +28,16 @@ use crate::{
     },
 };
 
+/// The name of the request.
+const KIND: &str = "HpaRequest";
+
 /// Autoscalers that one answer is about.
 const MOST_AUTOSCALERS: usize = 1_000;
 
 /// The answer to a request. Of what it does not bring, the stored state is asked, as of a revision if there is one.
 ///
 /// # Errors
-/// [`Error::BadRequest`] with all faults of the request, [`Error::NotFound`] if the named autoscaler is not stored, and those of the store.
+/// `Error::Invalid` with all faults of the request, `Error::NotFound` if the named autoscaler is not stored, and those of the store.
 pub async fn answer(
     service: &Service,
     cluster: &Arc<str>,
@@ -45,7 +48,7 @@ pub async fn answer(
 ) -> Result<HpaAnswer> {
     let is_about_all = request.hpa.is_none() && request.name.is_none();
     let (given, request) = compute(move || (Given::read(&request, now), request)).await?;
-    let mut given = given.map_err(|causes| super::refused(&causes))?;
+    let mut given = given.map_err(super::refused(KIND))?;
     let from = Stored { service, cluster, caller, at };
     if is_about_all {
         let namespace = request.namespace.clone().filter(|namespace| !namespace.is_empty());
@@ -75,7 +78,7 @@ pub async fn answer(
 }
 
 fn played(case: Case, steps: Option<&[HpaStep]>) -> Result<HpaReport> {
-    play(case, steps).map_err(|causes| super::refused(&causes))
+    play(case, steps).map_err(super::refused(KIND))
 }
 
 fn one(last: SyncReport) -> HpaAnswer {
@@ -166,7 +169,7 @@ async fn all(from: &Stored<'_>, namespace: Option<String>, given: Given) -> Resu
     if autoscalers.len() > MOST_AUTOSCALERS {
         let why =
             format!("there are more than {MOST_AUTOSCALERS} autoscalers; ask for one, or for those of a namespace");
-        return Err(Error::BadRequest(format!("name: Required value: {why}")));
+        return Err(super::fault(KIND, "name", |faults, at| faults.required(at, &why)));
     }
     for hpa in autoscalers {
         let named = |report: SyncReport, hpa: &Hpa| NamedReport {

@@ -276,9 +276,9 @@ impl Turns {
         let (from, to) = (answer.current, answer.replicas);
         let direction = if to > from { "up" } else { "down" };
         counter!(telemetry::HPA_RESCALES, "direction" => direction).increment(1);
-        let (_, kind, name) = hpa.target();
-        let message =
-            format!("{kind} {name}: {from} → {to} replicas, by the autoscaler {}: {}", hpa.core.name, answer.reason);
+        let (_, _, name) = hpa.target();
+        let Some(step) = answer.step(hpa.workload()) else { return Ok(()) };
+        let message = format!("autoscaler {}: {step}", hpa.core.name);
         tracing::info!(cluster = &*self.cluster, namespace = &*hpa.core.namespace, "{message}");
         let live = self.service.clusters.get(&self.cluster).await?;
         self.service.decisions.acted(Action {

@@ -6,7 +6,7 @@ use metrics::counter;
 
 use crate::{
     core::{
-        advise::reschedule::{Fate, Move, Policy},
+        advise::reschedule::{Move, Policy},
         snapshot::Kind,
     },
     service::{
@@ -64,11 +64,7 @@ impl On<'_> {
 
     /// Records a move with its reason.
     pub(super) fn note(&self, one: &Move, what: &str) {
-        let (eviction, pod) = (&one.eviction, &one.eviction.pod);
-        let to = match &one.fate {
-            Fate::To(node) => format!(" to go to {node}"),
-            Fate::Nowhere(_) | Fate::Replaced | Fate::Lost => String::new(),
-        };
+        let pod = &one.eviction.pod;
         self.service.decisions.acted(Action {
             cluster: self.cluster.clone(),
             epoch: self.epoch,
@@ -76,7 +72,7 @@ impl On<'_> {
             object: (pod.namespace.to_string(), pod.name.to_string()),
             node: Some(pod.node_name.to_string()),
             revision: self.revision,
-            message: format!("{what}{to}: {}: {}", eviction.strategy, eviction.why),
+            message: format!("{what}: {}", one.step()),
         });
     }
 }

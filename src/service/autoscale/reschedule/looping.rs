@@ -2,7 +2,7 @@
 //!
 //! Each turn takes one round of [`best`]: the fewest moves after which nothing is worse and something is better. With
 //! `propose` it notes them in the record of decisions, once for as long as they stay the same; with `act` it evicts the pods, within their disruption budgets.
-//! Before the next turn the scheduler has placed them again.
+//! Before the next turn the scheduler has placed them again. A controller's pods are left on a node to which one came back ([`super::comebacks`]).
 
 use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use metrics::gauge;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::act::On;
+use super::{act::On, comebacks::Comebacks};
 use crate::{
     clock,
     core::advise::reschedule::{Bounds, Charging, Move, Policy, Scheduling, best},
@@ -81,10 +81,10 @@ pub fn start(service: &Service, holder: Uuid, settings: Rescheduling) -> Leads {
 
 /// Reschedules a cluster for as long as this process leads.
 async fn follow(service: Service, settings: Arc<Rescheduling>, lead: Lead) {
-    let mut noted = Vec::new();
+    let mut memory = Noted::default();
     loop {
         let cluster = lead.cluster();
-        match turn(&service, &settings, cluster, &mut noted).await {
+        match turn(&service, &settings, cluster, &mut memory).await {
             Ok(()) => {}
             Err(error) => {
                 let why = error.for_log();
@@ -97,32 +97,38 @@ async fn follow(service: Service, settings: Arc<Rescheduling>, lead: Lead) {
     }
 }
 
-/// One turn. `noted`: the moves that were noted last.
-async fn turn(
-    service: &Service,
-    settings: &Arc<Rescheduling>,
-    cluster: &Arc<str>,
-    noted: &mut Vec<(String, String)>,
-) -> Result<()> {
+/// Memory of the loop.
+#[derive(Debug, Default)]
+struct Noted {
+    /// The moves that were proposed last.
+    proposed: Vec<(String, String)>,
+    /// Pods that came back to their nodes.
+    comebacks: Comebacks,
+}
+
+/// One turn.
+async fn turn(service: &Service, settings: &Arc<Rescheduling>, cluster: &Arc<str>, memory: &mut Noted) -> Result<()> {
     let context = context::take(service, cluster, Fresh { min_revision: None, is_newest: true }).await?;
     let now = clock::now();
     if context.view.source.is_some() {
         mirrored::is_whole(service, cluster, now, LONGEST_LAG).map_err(Error::internal)?;
     }
-    let (of, asked) = (context.view.clone(), settings.clone());
     let now = clock::nanoseconds(now);
-    let moves = compute_long(true, move || moves(&of, &asked.policy, now)).await??;
+    let policy = memory.comebacks.policy(&settings.policy, &context.view.snapshot, now);
+    let of = context.view.clone();
+    let moves = compute_long(true, move || moves(&of, &policy, now)).await??;
     gauge!(telemetry::RESCHEDULE_PROPOSED, "cluster" => labels::CLUSTERS.of(cluster)).set(moves.len() as f64);
     let on = On { service, cluster, revision: context.view.snapshot.revision, epoch: context.epoch };
     if settings.acts {
+        memory.comebacks.note(&moves, now);
         return on.evict_all(&settings.policy, &moves).await;
     }
     let proposed: Vec<(String, String)> = moves.iter().map(named).collect();
-    if proposed != *noted {
+    if proposed != memory.proposed {
         for one in &moves {
             on.note(one, "proposed");
         }
-        *noted = proposed;
+        memory.proposed = proposed;
     }
     Ok(())
 }

@@ -19,6 +19,8 @@
 //!
 //! Source: `descheduler/pkg/framework/plugins/defaultevictor`.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use super::Cycle;
 use crate::{
     model::{Name, Phase, Pod, Selector, VolumeSource},
@@ -64,6 +66,8 @@ pub struct Evictor {
     pub spares_without_budget: bool,
     /// Protection `PodsWithResourceClaims`.
     pub spares_devices: bool,
+    /// Pods that would only come back: the uids of their controllers, and their nodes. No policy names them; the loop remembers them.
+    pub came_back: Arc<BTreeSet<(Name, Name)>>,
 }
 
 impl Default for Evictor {
@@ -84,6 +88,7 @@ impl Default for Evictor {
             spares_claims: None,
             spares_without_budget: false,
             spares_devices: false,
+            came_back: Arc::default(),
         }
     }
 }
@@ -121,6 +126,11 @@ impl Evictor {
     /// Why a pod is spared; `None` if it may be evicted (`Filter`).
     pub(super) fn spares(&self, pod: &Pod, threshold: i32, of: &mut Cycle<'_>) -> Option<&'static str> {
         let facts = pod.facts();
+        let key = |uid: &Name| (uid.clone(), pod.node_name.clone());
+        let owner = pod.controller.as_ref().filter(|_| !self.came_back.is_empty());
+        if owner.is_some_and(|owner| self.came_back.contains(&key(&owner.uid))) {
+            return Some("one like it was evicted from its node a short while ago, and came back");
+        }
         if facts.evict {
             return None;
         }

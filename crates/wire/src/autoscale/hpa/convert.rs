@@ -18,7 +18,7 @@ use crate::{
     objects::{meta::instant, quantity::QuantityText},
 };
 use podberth_core::{
-    advise::hpa as core,
+    advise::{hpa as core, plan::Workload},
     model::{Name, resources},
 };
 
@@ -75,6 +75,12 @@ impl Hpa {
         let status = serde_json::from_str::<WithStatus>(json.get()).map(|of| of.status).unwrap_or_default();
         let hpa = Self { status, ..read_all(written, &mut faults) };
         if faults.count() == 0 { Ok(hpa) } else { Err(faults.into_causes()) }
+    }
+
+    /// The target.
+    pub fn workload(&self) -> Workload {
+        let core::Autoscaler { namespace, target, .. } = &self.core;
+        Workload { kind: target.kind.clone(), namespace: namespace.clone(), name: target.name.clone() }
     }
 
     /// The API version of the target, its kind and its name.

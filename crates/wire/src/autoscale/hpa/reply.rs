@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::{
+    super::step::AdviceStepReport,
     amounts::written,
     convert::Hpa,
     history::{HistoryDocument, time},
@@ -12,7 +13,7 @@ use super::{
 };
 use podberth_core::{
     advise::hpa::{Answer, Before, Condition, Limit, Proposal, Proposed, Values, unreachable},
-    model::{Name, resources},
+    model::{Name, Pod, resources},
 };
 
 /// The number of replicas that a workload needs: the fields of the last synchronization, and of all of them if there were several.
@@ -107,6 +108,8 @@ pub struct SyncReport {
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The step to take; none where the number stays.
+    pub plan_steps: Vec<AdviceStepReport>,
 }
 
 /// The result of a metric.
@@ -174,6 +177,11 @@ impl SyncReport {
             stabilized: answer.stabilized,
             limit: answer.limit.map(Limit::reason),
             error: answer.error.clone(),
+            plan_steps: answer
+                .step(hpa.workload())
+                .iter()
+                .map(|step| AdviceStepReport::new(step, Pod::full_name))
+                .collect(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::explanation::PodName;
+use crate::{autoscale::step::AdviceStepReport, explanation::PodName};
 use podberth_core::{
     advise::reschedule::{Balance, Fate, Measure, Move, Outcome, Refused, Violations},
     model::Pod,
@@ -23,6 +23,9 @@ pub struct RescheduleReport {
     pub refused: Vec<String>,
     /// Each eviction, and where the pod would go.
     pub moves: Vec<MoveReport>,
+    /// The steps to take.
+    #[serde(default)]
+    pub plan_steps: Vec<AdviceStepReport>,
     /// Each refusal.
     pub kept: Vec<KeptReport>,
     /// How many evictions each limit of the policy kept from happening, by its field.

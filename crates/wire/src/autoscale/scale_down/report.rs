@@ -1,15 +1,19 @@
 //! The reply of `POST /autoscale/scale-down`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::time;
-use crate::explanation::PolicyUsed;
+use crate::{autoscale::step::AdviceStepReport, explanation::PolicyUsed};
 use podberth_core::{
-    advise::scale_down::{Answer, Move, NodeAnswer, Reason, Split, Utilization},
+    advise::{
+        groups::Groups,
+        scale_down::{Answer, Move, NodeAnswer, Reason, Split, Utilization},
+    },
     model::{Name, Pod},
+    snapshot::Snapshot,
 };
 
 /// Gives the name of a pod by which the reply calls it: `namespace/name`.
@@ -35,6 +39,8 @@ pub struct ScaleDownReport {
     pub delete: ScaleDownDelete,
     /// These nodes one by one: where the scheduler would place their pods.
     pub plan: Vec<ScaleDownRemoval>,
+    /// The steps to take.
+    pub plan_steps: Vec<AdviceStepReport>,
     /// Unneeded nodes and since when, for the next round's request.
     pub unneeded_since: BTreeMap<String, String>,
     /// Nodes found unremovable in the search, and until when the next rounds need not look at them.
@@ -171,20 +177,24 @@ pub struct ScaleDownRemoval {
 
 impl ScaleDownReport {
     /// The reply to an answer. `name` says how a pod is called.
-    pub fn new(answer: &Answer, revision: u64, policy: PolicyUsed, now: i64, name: &mut PodNames<'_>) -> Self {
+    pub fn new(
+        answer: &Answer,
+        groups: &Groups,
+        (snapshot, now): (&Snapshot, i64),
+        policy: PolicyUsed,
+        name: &mut PodNames<'_>,
+    ) -> Self {
         let times = |of: &BTreeMap<Name, i64>| of.iter().map(|(node, at)| (node.to_string(), time(*at))).collect();
         let nodes = answer.nodes.iter().map(|node| (node.name.to_string(), ScaleDownNode::new(node, name))).collect();
-        let groups: HashMap<&Name, &Name> =
-            answer.nodes.iter().filter_map(|node| Some((&node.name, node.group.as_ref()?))).collect();
         let plan = answer.removals.iter().map(|removal| ScaleDownRemoval {
             node: removal.node.to_string(),
-            node_group: groups.get(&removal.node).map(ToString::to_string),
+            node_group: groups.of(&removal.node).map(|group| group.id.to_string()),
             moves: moves(&removal.moves, name),
         });
         let plan = plan.collect();
         let ScaleDownSplit { empty, drain } = ScaleDownSplit::from(&answer.delete);
         Self {
-            revision,
+            revision: snapshot.revision,
             policy,
             now: time(now),
             nodes,
@@ -192,6 +202,12 @@ impl ScaleDownReport {
             removable: ScaleDownSplit::from(&answer.removable),
             delete: ScaleDownDelete { count: empty.len() + drain.len(), empty, drain },
             plan,
+            plan_steps: answer
+                .plan(snapshot, groups)
+                .steps
+                .iter()
+                .map(|step| AdviceStepReport::new(step, &mut *name))
+                .collect(),
             unneeded_since: times(&answer.state.unneeded_since),
             unremovable_until: times(&answer.state.unremovable_until),
         }

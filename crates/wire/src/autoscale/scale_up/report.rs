@@ -5,9 +5,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::explanation::PolicyUsed;
+use crate::{autoscale::step::AdviceStepReport, explanation::PolicyUsed};
 use podberth_core::{
-    advise::scale_up::{Answer, GroupOption, exact::Exact},
+    advise::{
+        groups::Groups,
+        scale_up::{Answer, GroupOption, exact::Exact},
+    },
     model::{Name, Pod},
 };
 
@@ -44,6 +47,8 @@ pub struct ScaleUpReport {
     pub skipped: BTreeMap<String, Vec<String>>,
     /// Nodes of each group that are on their way.
     pub upcoming: BTreeMap<String, usize>,
+    /// The steps to take.
+    pub plan_steps: Vec<AdviceStepReport>,
     /// The plan of the exact engine, with its proof.
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,7 +151,7 @@ pub struct WasteReport {
 
 impl ScaleUpReport {
     /// The reply. `name` gives the pods' names.
-    pub fn new(answer: &Answer, revision: u64, policy: PolicyUsed, name: &mut PodNames<'_>) -> Self {
+    pub fn new(answer: &Answer, groups: &Groups, revision: u64, policy: PolicyUsed, name: &mut PodNames<'_>) -> Self {
         let reasons = |reasons: &BTreeMap<Name, Vec<String>>| -> BTreeMap<String, Vec<String>> {
             reasons.iter().map(|(group, why)| (group.to_string(), why.clone())).collect()
         };
@@ -167,6 +172,12 @@ impl ScaleUpReport {
             pods_fit,
             skipped: reasons(&answer.skipped),
             upcoming: counts(&answer.upcoming),
+            plan_steps: answer
+                .plan(groups, revision)
+                .steps
+                .iter()
+                .map(|step| AdviceStepReport::new(step, &mut *name))
+                .collect(),
             exact: answer.exact.as_ref().map(|exact| ExactReport::new(exact, name)),
         }
     }

@@ -16,7 +16,10 @@ use crate::{
     },
 };
 use podberth_core::{
-    advise::vpa::{Limits, Policies, Policy, integer_cpu_container},
+    advise::{
+        plan::Workload,
+        vpa::{Limits, Policies, Policy, integer_cpu_container},
+    },
     model::Quantity,
 };
 
@@ -220,6 +223,16 @@ impl VerticalPodAutoscaler {
         let mut vpa: Self = decode::from_slice(json)?;
         vpa.status.observed_generation = decode::from_slice::<Head>(json)?.metadata.generation;
         Ok(vpa)
+    }
+
+    /// The workload, where it names one.
+    pub(super) fn target(&self) -> Option<Workload> {
+        let (namespace, of) = (&self.metadata.namespace, self.spec.target_ref.as_ref()?);
+        Some(Workload {
+            kind: of.kind.as_str().into(),
+            namespace: namespace.as_str().into(),
+            name: of.name.as_str().into(),
+        })
     }
 
     /// The policies, with the faults of the object.

@@ -8,12 +8,20 @@ use utoipa::ToSchema;
 use super::{
     EffectReport,
     checkpoint::{VerticalPodAutoscalerCheckpoint, written},
-    object::{ContainerRecommendation, Recommendation, VerticalPodAutoscalerStatus, VpaCondition},
+    object::{
+        ContainerRecommendation, Recommendation, VerticalPodAutoscaler, VerticalPodAutoscalerStatus, VpaCondition,
+    },
 };
-use crate::defaults::{binary, decimal};
+use crate::{
+    autoscale::step::AdviceStepReport,
+    defaults::{binary, decimal},
+};
 use podberth_core::{
-    advise::vpa::{Advised, Limits, Recommended, Why},
-    model::Quantity,
+    advise::{
+        plan::StepKind,
+        vpa::{Advised, Limits, Recommended, Why},
+    },
+    model::{Name, Pod, Quantity},
 };
 
 /// The recommended requests.
@@ -28,6 +36,8 @@ pub struct VpaReport {
     pub name: Option<String>,
     /// By container name. Containers whose policy is `Off` are left out.
     pub container_recommendations: Vec<ContainerRecommendation>,
+    /// The steps to take: the requests that each container is to have.
+    pub plan_steps: Vec<AdviceStepReport>,
     /// Samples that were discarded, since later ones of their containers were known.
     pub discarded: u64,
     /// The history that each recommendation comes from, by container name.
@@ -111,17 +121,20 @@ impl Texts {
 }
 
 impl VpaReport {
-    /// The reply without checkpoints. `matched`: the number of pods that the selector matches; `before`: the status up to now.
-    pub(super) fn new(
-        advised: &Advised,
-        texts: &Texts,
-        matched: usize,
-        before: &VerticalPodAutoscalerStatus,
-        now: i64,
-    ) -> Self {
+    /// The reply without checkpoints. `matched`: the number of pods that the selector matches; `vpa`: the autoscaler up to now.
+    pub(super) fn new(advised: &Advised, texts: &Texts, matched: usize, vpa: &VerticalPodAutoscaler, now: i64) -> Self {
+        let (target, before) = (vpa.target(), &vpa.status);
+        let step = |of: &Recommended| {
+            let requests = texts.of(&of.target).into_iter().map(|(name, amount)| (Name::from(name), amount)).collect();
+            let step = StepKind::Resize { target: target.clone()?, container: of.container.clone(), requests };
+            let why = format!("the usage of {} samples over {:.1} days", of.why.samples, of.why.confidence);
+            Some(AdviceStepReport::new(&step.because(why), Pod::full_name))
+        };
+        let plan_steps = advised.recommended.iter().filter_map(step).collect();
         let recommendations: Vec<_> = advised.recommended.iter().map(|of| texts.recommendation(of)).collect();
         let named = advised.recommended.iter().map(|of| (of.container.to_string(), &of.why));
         Self {
+            plan_steps,
             discarded: advised.discarded,
             history: named.clone().map(|(name, why)| (name, HistoryReport::from(why))).collect(),
             why: named.map(|(name, why)| (name, WhyReport::from(why))).collect(),

@@ -76,9 +76,9 @@ async fn stored(store: &Memory) -> Vec<&'static str> {
 #[tokio::test]
 async fn loop_evicts_within_budgets_pods_with_a_better_place() {
     let (store, service) = cluster().await;
-    let mut noted = Vec::new();
+    let mut memory = Noted::default();
     for _ in 0..2 {
-        turn(&service, &settings(true), &CLUSTER.into(), &mut noted).await.expect("a turn");
+        turn(&service, &settings(true), &CLUSTER.into(), &mut memory).await.expect("a turn");
         assert_eq!(stored(&store).await, ["w1"], "the budget allows one disruption");
     }
 }
@@ -86,8 +86,8 @@ async fn loop_evicts_within_budgets_pods_with_a_better_place() {
 #[tokio::test]
 async fn loop_that_proposes_evicts_nothing() {
     let (store, service) = cluster().await;
-    let mut noted = Vec::new();
-    turn(&service, &settings(false), &CLUSTER.into(), &mut noted).await.expect("a turn");
-    assert_eq!(noted, [("shop/w0".to_owned(), "a".to_owned())]);
+    let mut memory = Noted::default();
+    turn(&service, &settings(false), &CLUSTER.into(), &mut memory).await.expect("a turn");
+    assert_eq!(memory.proposed, [("shop/w0".to_owned(), "a".to_owned())]);
     assert_eq!(stored(&store).await, ["w0", "w1"]);
 }
