@@ -160,10 +160,15 @@ pub(super) fn of_type(of: &str, object: &mut Object) {
             let retention = "StatefulSetPersistentVolumeClaimRetentionPolicy";
             part(object, "persistentVolumeClaimRetentionPolicy", |policy| of_type(retention, policy));
         }
-        "HorizontalPodAutoscalerSpec" => missing(object, "metrics", || {
-            let target = json!({"type": "Utilization", "averageUtilization": 80});
-            json!([{"type": "Resource", "resource": {"name": "cpu", "target": target}}])
-        }),
+        "HorizontalPodAutoscalerSpec" => {
+            missing(object, "metrics", || {
+                let target = json!({"type": "Utilization", "averageUtilization": 80});
+                json!([{"type": "Resource", "resource": {"name": "cpu", "target": target}}])
+            });
+            if let Some(Value::Object(behavior)) = object.get_mut("behavior") {
+                behaviour(behavior);
+            }
+        }
         "ServiceSpec" => service(object),
         "ExactDeviceRequest" | "DeviceSubRequest" if text(object, "allocationMode") == "ExactCount" => {
             missing(object, "count", || 1.into());
@@ -172,6 +177,22 @@ pub(super) fn of_type(of: &str, object: &mut Object) {
             missing(object, "apiGroup", || "rbac.authorization.k8s.io".into());
         }
         _ => {}
+    }
+}
+
+/// Both directions of an autoscaler's behaviour, where one is given (`autoscaling/v2/defaults.go`).
+fn behaviour(behaviour: &mut Object) {
+    let percent = json!({"type": "Percent", "value": 100, "periodSeconds": 15});
+    let pods = json!({"type": "Pods", "value": 4, "periodSeconds": 15});
+    for (direction, policies) in [("scaleUp", json!([pods, percent])), ("scaleDown", json!([percent]))] {
+        missing(behaviour, direction, || json!({}));
+        part(behaviour, direction, |rules| {
+            if direction == "scaleUp" {
+                missing(rules, "stabilizationWindowSeconds", || 0.into());
+            }
+            missing(rules, "selectPolicy", || "Max".into());
+            missing(rules, "policies", || policies.clone());
+        });
     }
 }
 

@@ -89,7 +89,8 @@ pub(super) fn value(name: &str, quantity: Quantity, at: &Path<'_>, faults: &mut 
     }
 }
 
-fn resource_name(name: &str, owner: Owner, at: &Path<'_>, faults: &mut Faults) {
+/// That a name is one of resources that the owner can ask for.
+pub(super) fn resource_name(name: &str, owner: Owner, at: &Path<'_>, faults: &mut Faults) {
     if let Err(rule) = names::qualified_name(name) {
         faults.invalid(at, name, rule);
         return;

@@ -4,6 +4,7 @@
 //! Source: `pkg/apis/core/validation/validation.go`, and `pkg/apis/{apps,batch,autoscaling,coordination,networking,rbac,policy,storage}/validation`.
 
 mod address;
+mod autoscaler;
 mod container;
 mod core;
 mod device;
@@ -90,7 +91,7 @@ fn of_kind(kind: &StoredKind, object: &Part<'_>, faults: &mut Faults) {
             job::selector(object, faults);
         }
         (_, "ResourceClaimTemplate") => device::template(object, faults),
-        (_, "HorizontalPodAutoscaler") => workload::autoscaler(object, faults),
+        (_, "HorizontalPodAutoscaler") => autoscaler::autoscaler(object, faults),
         _ => {}
     }
 }

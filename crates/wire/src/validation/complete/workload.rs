@@ -1,7 +1,7 @@
 //! Controllers: the rules of those that no decision reads, and what decisions do not ask of the others.
 //!
 //! Source: `pkg/apis/apps/validation/validation.go`, `pkg/apis/batch/validation/validation.go`,
-//! `pkg/apis/autoscaling/validation/validation.go`, `pkg/apis/core/validation/validation.go` (`ValidatePodTemplateSpecForRC`).
+//! `pkg/apis/core/validation/validation.go` (`ValidatePodTemplateSpecForRC`).
 
 use serde_json::Value;
 
@@ -216,22 +216,4 @@ pub(super) fn job(object: &Part<'_>, faults: &mut Faults) {
         let at = Path::ROOT.child("spec");
         faults.required(&at.child("completions"), "when completion mode is Indexed");
     }
-}
-
-pub(super) fn autoscaler(object: &Part<'_>, faults: &mut Faults) {
-    let spec = object.get("spec");
-    let (least, most) = (spec.get("minReplicas"), spec.get("maxReplicas"));
-    if let Some(count) = least.int().filter(|count| *count < 1) {
-        faults.invalid(&least.at, count, "must be greater than or equal to 1");
-    }
-    let count = most.int().unwrap_or_default();
-    if count < 1 {
-        faults.invalid(&most.at, count, "must be greater than 0");
-    }
-    if least.int().is_some_and(|least| least > count) {
-        faults.invalid(&most.at, count, "must be greater than or equal to `minReplicas`");
-    }
-    let target = spec.get("scaleTargetRef");
-    target.get("kind").required(faults);
-    target.get("name").required(faults);
 }
