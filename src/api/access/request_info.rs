@@ -65,6 +65,8 @@ impl<'a> RequestInfo<'a> {
         let Attributes::Resource(of) = &self.attributes else { return false };
         let asks = match (&*of.group, &*of.resource, &*of.subresource) {
             (OWN, "extenders", verb) => verb != "bind",
+            // With `store` it writes status and checkpoints.
+            (OWN, "autoscalings", "vpa") => false,
             (OWN, resource, _) => {
                 matches!(resource, "explanations" | "simulations" | "replays" | "autoscalings" | "reschedulings")
             }
@@ -366,7 +368,8 @@ mod tests {
         ] {
             assert!(!may_change(Method::POST, path), "{path}");
         }
-        for path in ["/bind", "/schedule", "/import", "/evictions", "/tokens", "/policy/rollback", "/api/v1/pods"] {
+        let others = ["/bind", "/schedule", "/import", "/evictions", "/tokens", "/policy/rollback", "/autoscale/vpa"];
+        for path in others.into_iter().chain(["/api/v1/pods"]) {
             assert!(may_change(Method::POST, path), "{path}");
         }
         assert!(may_change(Method::DELETE, "/clusters/x") && may_change(Method::PATCH, "/api/v1/nodes/n"));
