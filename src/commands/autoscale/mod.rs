@@ -7,7 +7,7 @@ use hyper::Method;
 use serde_json::Value;
 
 use super::{asked::Asked, explain::documents, policy::Said};
-use crate::live::DEFAULT_CLUSTER;
+use crate::{core::model::Quantity, live::DEFAULT_CLUSTER};
 
 mod down;
 mod hpa;
@@ -133,6 +133,20 @@ pub(super) fn text(value: &Value) -> String {
         Value::Array(list) => list.iter().map(text).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     }
+}
+
+/// An amount of bytes as people read it: `83.3Mi` for 87381333. What is no amount stays as it is.
+pub(super) fn bytes(value: &Value) -> String {
+    let told = text(value);
+    let Ok(amount) = told.parse::<Quantity>() else { return told };
+    let units = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+    let (mut amount, mut unit) = (amount.approximate(), 0);
+    while amount.abs() >= 1024.0 && unit + 1 < units.len() {
+        amount /= 1024.0;
+        unit += 1;
+    }
+    let digits = format!("{amount:.1}");
+    format!("{}{}", digits.strip_suffix(".0").unwrap_or(&digits), units[unit])
 }
 
 /// The entries of a list in an answer.

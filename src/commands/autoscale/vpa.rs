@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::{list, text};
+use super::{bytes, list, text};
 use crate::wire::table::rows as plain;
 
 /// The answer for people.
@@ -34,8 +34,9 @@ pub(super) fn table(answer: &Value) -> String {
 fn rows(report: &Value, is_named: bool) -> impl Iterator<Item = Vec<String>> {
     list(&report["containerRecommendations"]).iter().map(move |of| {
         let name = text(&of["containerName"]);
-        let bounds =
-            |resource: &str| format!("{}..{}", text(&of["lowerBound"][resource]), text(&of["upperBound"][resource]));
+        let bounds = |resource: &str, told: fn(&Value) -> String| {
+            format!("{}..{}", told(&of["lowerBound"][resource]), told(&of["upperBound"][resource]))
+        };
         let history = &report["history"][&name];
         let days = history["confidence"].as_f64().unwrap_or_default();
         let capped = report["why"][&name]["capped"].as_object();
@@ -44,9 +45,9 @@ fn rows(report: &Value, is_named: bool) -> impl Iterator<Item = Vec<String>> {
         vec![
             called,
             text(&of["target"]["cpu"]),
-            bounds("cpu"),
-            text(&of["target"]["memory"]),
-            bounds("memory"),
+            bounds("cpu", text),
+            bytes(&of["target"]["memory"]),
+            bounds("memory", bytes),
             text(&history["cpuSamples"]),
             format!("{days:.2}"),
             capped.collect::<Vec<_>>().join(", "),
@@ -56,7 +57,10 @@ fn rows(report: &Value, is_named: bool) -> impl Iterator<Item = Vec<String>> {
 
 /// The consequences in lines.
 fn effect(of: &Value) -> String {
-    let requested = |when: &str, resource: &str| text(&of[when]["resources"][resource]["requested"]);
+    let requested = |when: &str, resource: &str| {
+        let amount = &of[when]["resources"][resource]["requested"];
+        if resource == "memory" { bytes(amount) } else { text(amount) }
+    };
     let mut told = format!("with these requests, {} pods:\n", text(&of["pods"]));
     for resource in ["cpu", "memory"] {
         let _ = writeln!(
@@ -90,7 +94,7 @@ mod tests {
     fn recommendations_are_printed_as_a_table() {
         let answer = json!({
             "containerRecommendations": [{"containerName": "web", "target": {"cpu": "126m", "memory": "250Mi"},
-                "lowerBound": {"cpu": "100m", "memory": "250Mi"}, "upperBound": {"cpu": "1", "memory": "1Gi"}}],
+                "lowerBound": {"cpu": "100m", "memory": "250Mi"}, "upperBound": {"cpu": "1", "memory": "87381333"}}],
             "history": {"web": {"cpuSamples": 60, "confidence": 0.0416}},
             "why": {"web": {"capped": {"cpu": "maxAllowed"}}},
             "discarded": 2,
@@ -102,6 +106,7 @@ mod tests {
         let told = table(&answer);
         for line in [
             "100m..1",
+            "250Mi..83.3Mi",
             "cpu: maxAllowed",
             "0.04",
             "2 samples were discarded",
