@@ -108,7 +108,7 @@ await first.close()
 /** A richer address of a page, where its own is empty at first. */
 const FULLER = {
   explain: 'explain/shop/checkout-1?node=node-00001',
-  'what-if': `what-if?steps=${encodeURIComponent('{"steps":[{"failZone":{"topologyKey":"topology.kubernetes.io/zone","value":"z1"}}]}')}`,
+  'what-if': `what-if?steps=${encodeURIComponent('{"steps":[{"removeNode":"node-00000"},{"removeNode":"node-00050"},{"removeNode":"node-00100"}]}')}`,
   autoscale: 'autoscale?tab=down',
 }
 /** The part of a page that its picture shows, where it is not the beginning. */
