@@ -13,6 +13,7 @@ mod goals;
 mod mixed;
 mod report;
 mod scheduler;
+mod secured;
 mod seen;
 mod server;
 mod start;
@@ -135,6 +136,7 @@ enum Part {
     Seen,
     Watch,
     Loop,
+    Secured,
     Mixed,
 }
 
@@ -161,6 +163,7 @@ fn parts(options: &Options) -> Vec<(String, Part)> {
         ("seen".to_owned(), Part::Seen),
         ("watch".to_owned(), Part::Watch),
         ("loop".to_owned(), Part::Loop),
+        ("secured".to_owned(), Part::Secured),
         ("mixed".to_owned(), Part::Mixed),
     ]);
     parts
@@ -232,6 +235,7 @@ async fn one(name: &str, part: Part, fixture: &mut Fixture<'_>, report: &mut Rep
         Part::Seen => seen::measure(fixture, report).await,
         Part::Watch => watch::measure(fixture, report).await,
         Part::Loop => scheduler::measure(fixture, report).await,
+        Part::Secured => secured::measure(fixture, report).await,
         Part::Mixed => mixed::measure(fixture, report).await,
     }
 }
