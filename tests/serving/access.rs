@@ -18,7 +18,7 @@ use podberth::{
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::server::{Reply, Server, Setup, memory};
+use crate::server::{Reply, Server, Setup, memory, secrets};
 
 const ROOT: &str = "pbt_the-token-of-the-first-user-of-all-these-tests";
 
@@ -113,6 +113,19 @@ async fn a_token_that_is_not_valid_is_401() {
     }
     let basic = Request::get("/livez").header(header::AUTHORIZATION, "Basic eDp5").body(Body::empty());
     assert_eq!(server.send(basic.expect("a request")).await.code, 200, "credentials of another sort are none");
+}
+
+/// All tests search what their servers log and reply ([`secrets`]).
+#[tokio::test]
+async fn a_token_in_a_log_line_or_reply_is_found() {
+    let server = closed(&[]).await;
+    let [in_header, in_path] = ["one-that-a-header-has", "one-that-a-path-has"];
+    get(&server, in_header, "/livez").await.fails(401, "Unauthorized");
+    get(&server, "", &format!("/key/{in_path}/livez")).await.fails(401, "Unauthorized");
+    for secret in [in_header, in_path, &token::from_random([3; 32])] {
+        assert!(secrets::is_shown(&format!("{{\"path\": \"/key/{secret}/filter\"}}")), "{secret}");
+    }
+    assert!(!secrets::is_shown("a request of /key/…/filter by one-that-a"));
 }
 
 #[tokio::test]
