@@ -27,8 +27,9 @@ pub use self::{
     begun::write,
     built_in::create_built_in,
     delete::{Deleted, Deletion, delete, delete_all},
-    list::{Found, ListTurn, NotOlder, Page, Selection, list},
+    list::{NotOlder, Selection, list},
     mode::AdmissionMode,
+    page::{Found, ListTurn, Page},
     patched::{Manager, Part},
     scale::{Scaling, scale, set_scale},
     target::{Preconditions, Target},
@@ -49,6 +50,7 @@ mod guard;
 mod list;
 mod mode;
 mod narrow;
+mod page;
 mod patched;
 mod quota;
 mod scale;
