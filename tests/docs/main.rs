@@ -129,6 +129,11 @@ async fn own_scheduler() {
 }
 
 #[tokio::test]
+async fn clusters() {
+    runs("docs/clusters.md", &[]).await;
+}
+
+#[tokio::test]
 async fn live_clusters() {
     runs("docs/live-clusters.md", &[]).await;
 }

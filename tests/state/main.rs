@@ -21,7 +21,9 @@ mod documents;
 mod evictions;
 mod imports;
 mod lists;
+mod members;
 mod mirrors;
+mod moves;
 mod objects;
 mod patches;
 mod pods;
@@ -66,6 +68,12 @@ cases! {
         decisions_over_a_cluster_that_does_not_exist_are_not_found
         a_removed_cluster_is_gone_everywhere
         the_default_cluster_cannot_be_removed;
+    members:
+        a_cluster_is_one_object_under_every_path
+        the_source_of_a_cluster_is_in_its_object
+        a_source_of_an_earlier_release_is_read_and_taken_over
+        faulty_clusters_are_refused
+        placement_reads_all_clusters;
     lists:
         lists_page_by_page
         selectors_choose
@@ -114,6 +122,11 @@ cases! {
         post_carries_out_the_evictions_that_are_due
         a_pod_that_may_stay_again_stays
         many_evictions_at_once;
+    moves:
+        a_cluster_that_is_taken_away_loses_nothing
+        a_copy_whose_original_stays_is_released
+        budgets_that_forbid_all_are_told
+        no_pod_leaves_without_room_elsewhere;
     imports:
         import_takes_all_that_kubectl_prints
         every_kind_is_imported

@@ -14,7 +14,10 @@ use crate::{
     api::queries::is_set,
     core::access::{Attributes, OWN, ResourceAttributes},
     live::{DEFAULT_CLUSTER, SYSTEM_CLUSTER},
-    wire::policy::revision,
+    wire::{
+        kinds::{self, StoredKind},
+        policy::revision,
+    },
 };
 
 /// The attributes of a request, and the cluster in which it is judged.
@@ -47,6 +50,8 @@ impl<'a> RequestInfo<'a> {
         };
         if let Some((group, version, rest)) = kubernetes {
             let attributes = of_kubernetes(method, (group, version), rest, query);
+            let is_of_all = kinds::by_plural(group, &attributes.resource).is_some_and(StoredKind::is_of_all);
+            let cluster = if is_of_all { SYSTEM_CLUSTER } else { cluster };
             return Self { cluster, attributes: Attributes::Resource(attributes) };
         }
         if let Some((mut attributes, is_of_all)) = own(method, cluster, &segments) {

@@ -183,7 +183,7 @@ impl Running {
     async fn turn(&mut self) -> Result<Option<Mood>> {
         let (service, cluster) = (self.service.clone(), self.lead.cluster().clone());
         let context = context::take(&service, &cluster, Fresh { is_newest: true, ..Fresh::default() }).await?;
-        let source = context.view.source.clone();
+        let source = context.view.source();
         let now = clock::now();
         if source.is_some() {
             mirrored::is_whole(&service, &cluster, now, LONGEST_LAG).map_err(Error::internal)?;
@@ -286,7 +286,7 @@ impl Running {
             if step.is_new() {
                 counter!(telemetry::AUTOSCALE_ACTIONS, "action" => action(step)).increment(1);
             }
-            if let (Some((node, close)), Some(_)) = (closes(step), &view.source)
+            if let (Some((node, close)), Some(_)) = (closes(step), view.source())
                 && let Err(why) = self.close_live(node, close).await
             {
                 tracing::warn!(cluster = &**self.lead.cluster(), node, why, "the node cannot be closed or opened");

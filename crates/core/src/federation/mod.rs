@@ -20,5 +20,6 @@
 //! Source: `karmada/pkg/scheduler/core`, `karmada/pkg/scheduler/framework/plugins`, `karmada/pkg/util/helper/binding.go`.
 
 mod cluster;
+pub mod failover;
 
 pub use cluster::{Apis, Cluster, Condition, Cost, NodeTemplate};

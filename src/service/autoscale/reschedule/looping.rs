@@ -106,7 +106,7 @@ async fn turn(
 ) -> Result<()> {
     let context = context::take(service, cluster, Fresh { min_revision: None, is_newest: true }).await?;
     let now = clock::now();
-    if context.view.source.is_some() {
+    if context.view.source().is_some() {
         mirrored::is_whole(service, cluster, now, LONGEST_LAG).map_err(Error::internal)?;
     }
     let (of, asked) = (context.view.clone(), settings.clone());
