@@ -334,7 +334,7 @@ async fn take_turn(service: &Service, cluster: &str, known: Option<i64>, now: i6
         return Ok(false);
     }
     object["metadata"]["annotations"][MOVED_AT] = rfc3339(now).into();
-    let change = Change::body(&record, object.to_string().into());
+    let change = Change::body(&record, object.to_string());
     let precondition = Precondition::revision(record.revision);
     let call =
         Call { writes: vec![Write { key: record.key, precondition, change }], atomicity: Atomicity::AllOrNothing };

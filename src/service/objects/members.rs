@@ -7,19 +7,19 @@ use serde_json::value::to_raw_value;
 
 use super::Target;
 use crate::{
-    core::access::{Attributes, OWN, ResourceAttributes, User},
+    core::access::{Attributes, User},
     live::SYSTEM_CLUSTER,
     service::{
         Service, access,
         clusters::check_name,
         error::{Error, Result},
         source::{
-            configure::{IN_CLUSTER, forget_progress},
             mirrored,
+            naming::{forget_progress, use_of},
         },
     },
     store::{Atomicity, Call, Change, Precondition, Record, Write},
-    wire::{document::Document, objects::member_cluster::Member, source::ClusterSource},
+    wire::{document::Document, objects::member_cluster::Member},
 };
 
 /// Fills in a new object: without a source it has the one that an earlier release has stored.
@@ -75,12 +75,6 @@ pub(super) async fn check(
         forget_progress(service, &target.name).await?;
     }
     Ok(())
-}
-
-/// The right that naming a source needs.
-pub(in crate::service) fn use_of(source: &ClusterSource) -> ResourceAttributes<'_> {
-    let name = source.kubeconfig_file.as_deref().unwrap_or(IN_CLUSTER);
-    ResourceAttributes::new("use", OWN, "sources").named(name)
 }
 
 /// Deletes the source that an earlier release has stored in a cluster.

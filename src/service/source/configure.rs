@@ -1,7 +1,7 @@
 //! The source of a cluster: what it is, set and removed.
 //!
 //! Whoever names a kubeconfig file, or the service account of the server's own pod, has Podberth use credentials that are the server's. So that
-//! needs a right of its own: `use` on `sources` of the group `podberth.io`, with the file (or [`IN_CLUSTER`]) as the resource's name. It is checked
+//! needs a right of its own: `use` on `sources` of the group `podberth.io`, with the file (or [`IN_CLUSTER`](super::naming::IN_CLUSTER)) as the resource's name. It is checked
 //! before anything is read, and nothing here reads the file: what is wrong with it is told by the status of the mirror, to those who may see that.
 
 use serde_json::{Value, json};
@@ -14,21 +14,12 @@ use crate::{
         access::Caller,
         clusters::{self, check_name},
         error::{Error, Result, Subject},
-        objects::{
-            self, Intent, Options, Part, Target,
-            members::{forget_earlier, use_of},
-        },
-        source::mirrored::key,
+        objects::{self, Intent, Options, Part, Target, members::forget_earlier},
+        source::{mirrored::key, naming::use_of},
     },
-    store::{Atomicity, Call, Change, Precondition, Record, Retain, Write},
-    wire::{
-        objects::member_cluster::Member,
-        source::{ClusterSource, STATUS},
-    },
+    store::{Atomicity, Call, Change, Precondition, Record, Write},
+    wire::{objects::member_cluster::Member, source::ClusterSource},
 };
-
-/// The name of the server's own cluster in rights to use it as a source.
-pub const IN_CLUSTER: &str = "in-cluster";
 
 /// Number of attempts while others change the source.
 const ATTEMPTS: usize = 8;
@@ -74,15 +65,6 @@ pub async fn set(
 pub async fn configure(service: &Service, cluster: &str, source: &ClusterSource) -> Result<()> {
     let is_new = !clusters::exists(service, cluster).await?;
     put(service, cluster, Some(source), is_new).await
-}
-
-/// Forgets how far the mirror of a cluster was: its objects may have been written since.
-///
-/// # Errors
-/// Those of the store.
-pub async fn forget_progress(service: &Service, cluster: &str) -> Result<()> {
-    service.store.prune(cluster, STATUS, &Retain { entries: Some(0), ..Retain::default() }).await?;
-    Ok(())
 }
 
 async fn put(service: &Service, cluster: &str, source: Option<&ClusterSource>, is_new: bool) -> Result<()> {
