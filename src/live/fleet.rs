@@ -28,7 +28,7 @@ impl Fleet {
         self.0.load_full()
     }
 
-    /// That of a cluster.
+    /// The object about a cluster.
     pub fn member(&self, cluster: &str) -> Option<Arc<Member>> {
         self.0.load().get(cluster).cloned()
     }

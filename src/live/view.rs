@@ -85,11 +85,6 @@ impl View {
         }
     }
 
-    /// The live cluster that the cluster mirrors, as an earlier release has stored it.
-    pub fn earlier_source(&self) -> Option<&Arc<ClusterSource>> {
-        self.earlier_source.as_ref()
-    }
-
     /// The Cluster objects, if it is a view of the system cluster.
     pub(super) fn members(&self) -> &Members {
         &self.members

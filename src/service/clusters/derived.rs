@@ -83,7 +83,7 @@ fn tainted(cluster: &Arc<Cluster>) -> Arc<Cluster> {
     Arc::new(cluster)
 }
 
-/// What the mirror of a cluster tells of it. The times are left to whoever knows the conditions before.
+/// The conditions of a cluster by its mirror. Their times are left to whoever knows the conditions before.
 pub(super) fn told(sync: Option<&SyncStatus>, now: Timestamp) -> [(&'static str, Condition); 2] {
     let condition = |status, reason: &str, message: String| Condition {
         status,

@@ -3,6 +3,8 @@
 //! The object tells what a cluster mirrors. Releases before this one have stored that in the cluster itself: a new object takes it over, and what was
 //! stored is deleted after it.
 
+use std::sync::Arc;
+
 use serde_json::value::to_raw_value;
 
 use super::Target;
@@ -33,11 +35,9 @@ pub(super) async fn begin(service: &Service, document: &mut Document) -> Result<
         return Ok(());
     }
     service.clusters.check_may_be_made(&name).await?;
-    let cluster = service.clusters.get(&name).await?;
-    let view = cluster.view();
-    let Some(source) = view.earlier_source() else { return Ok(()) };
+    let Some(source) = mirrored::earlier_of(service, &name).await? else { return Ok(()) };
     if document.get_in("spec", "source").map_err(Error::internal)?.is_none() {
-        let source = to_raw_value(&**source).map_err(Error::internal)?;
+        let source = to_raw_value(&source).map_err(Error::internal)?;
         document.set_in("spec", "source", source).map_err(Error::internal)?;
     }
     Ok(())
@@ -59,7 +59,8 @@ pub(super) async fn check(
     let Some(next) = read(next)?.source else { return Ok(()) };
     let before = match before {
         Some(before) => Member::parse(&before.body).ok().and_then(|member| member.source),
-        None => service.clusters.get(&target.name).await?.view().earlier_source().cloned(),
+        None if check_name(&target.name).is_ok() => mirrored::earlier_of(service, &target.name).await?.map(Arc::new),
+        None => None,
     };
     if before.as_ref() == Some(&next) {
         return Ok(());
@@ -82,7 +83,7 @@ pub(super) async fn check(
 /// # Errors
 /// Those of the store.
 pub(in crate::service) async fn forget_earlier(service: &Service, cluster: &str) -> Result<()> {
-    if check_name(cluster).is_err() || service.clusters.get(cluster).await?.view().earlier_source().is_none() {
+    if check_name(cluster).is_err() || mirrored::earlier_of(service, cluster).await?.is_none() {
         return Ok(());
     }
     let write = Write { key: mirrored::key(), precondition: Precondition::default(), change: Change::Delete };

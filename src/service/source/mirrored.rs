@@ -54,6 +54,15 @@ async fn earlier(service: &Service) -> Result<BTreeMap<Arc<str>, Arc<ClusterSour
     Ok(sources)
 }
 
+/// The live cluster that a cluster mirrors, as an earlier release has stored it in the cluster itself.
+///
+/// # Errors
+/// Those of the store.
+pub async fn earlier_of(service: &Service, cluster: &str) -> Result<Option<ClusterSource>> {
+    let Some(record) = service.store.get(cluster, &key()).await? else { return Ok(None) };
+    ClusterSource::parse(&record.body).map(Some).map_err(Error::internal)
+}
+
 /// The clusters that mirror live ones, by the store alone.
 ///
 /// # Errors

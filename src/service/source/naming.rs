@@ -1,4 +1,4 @@
-//! What naming a source takes: the right to use its credentials, and forgetting of an earlier mirror.
+//! Naming of a source: the right to use its credentials, and forgetting of an earlier mirror.
 
 use crate::{
     core::access::{OWN, ResourceAttributes},

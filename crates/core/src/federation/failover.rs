@@ -41,7 +41,7 @@ pub struct Settings {
     pub hysteresis: i64,
     /// Nanoseconds between two moves out of a cluster (`--node-eviction-rate`).
     pub interval: i64,
-    /// The same while most clusters are not ready (`--secondary-node-eviction-rate`).
+    /// That time while most clusters are not ready (`--secondary-node-eviction-rate`).
     pub slow_interval: i64,
     /// Percent of clusters not ready from which they are most (`--unhealthy-zone-threshold`).
     pub most: usize,
@@ -204,7 +204,7 @@ fn interval(sites: &[Site], settings: &Settings) -> i64 {
     if are_most { settings.slow_interval } else { settings.interval }
 }
 
-/// What is to be done for a move.
+/// A step of a move, to be taken by the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Room for the pod is to be found and reserved in another cluster: [`Failover::reserved`] or [`Failover::unreserved`] tells how it went.
@@ -255,7 +255,7 @@ impl Failover {
         Self { settings, ..Self::default() }
     }
 
-    /// What is to be done at a time, in nanoseconds since 1970.
+    /// The steps to be taken at a time, in nanoseconds since 1970.
     pub fn step(&mut self, sites: &[Site], now: i64) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.forget(sites);
