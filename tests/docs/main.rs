@@ -139,6 +139,11 @@ async fn live_clusters() {
 }
 
 #[tokio::test]
+async fn placements() {
+    runs("docs/placements.md", &[]).await;
+}
+
+#[tokio::test]
 async fn security() {
     runs("docs/security.md", &[]).await;
 }

@@ -26,6 +26,7 @@ mod mirrors;
 mod moves;
 mod objects;
 mod patches;
+mod placements;
 mod pods;
 mod quotas;
 mod scheduler;
@@ -97,6 +98,12 @@ cases! {
         an_eviction_charges_its_budget
         evicting_an_ended_pod_costs_no_disruption
         evictions_obey_preconditions;
+    placements:
+        room_is_counted_by_the_node_engine_and_every_rejection_is_told
+        short_of_room_all_or_nothing_or_what_fits
+        a_bind_is_made_in_all_clusters
+        concurrent_reservations_stay_within_the_room
+        bad_placements_get_clear_errors;
     quotas:
         replicas_together_stay_within_a_quota
         one_replica_uses_a_quota_up

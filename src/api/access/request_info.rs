@@ -152,6 +152,9 @@ fn own<'a>(method: &Method, cluster: &str, segments: &[&'a str]) -> Option<(Reso
         }
         ["reschedule"] => of("reschedulings", none()),
         ["schedule"] => of("placements", none()),
+        // Each cluster judges for itself who may place there.
+        ["placements"] => of("placements", none()).below("clusters"),
+        ["placements", "estimate"] => of("simulations", none()).below("estimate"),
         ["import"] => of("imports", none()),
         ["policy"] => {
             let attributes = of("policies", revision::DEFAULT.into());
@@ -323,6 +326,8 @@ mod tests {
             ("POST", "/autoscale/scale-up", "create podberth.io/autoscalings/scale-up"),
             ("POST", "/reschedule", "create podberth.io/reschedulings"),
             ("POST", "/schedule", "create podberth.io/placements"),
+            ("POST", "/placements", "create podberth.io/placements/clusters"),
+            ("POST", "/placements/estimate", "create podberth.io/simulations/estimate"),
             ("POST", "/import", "create podberth.io/imports"),
             ("GET", "/policy", "get podberth.io/policies default"),
             ("POST", "/policy", "update podberth.io/policies default"),
@@ -371,6 +376,7 @@ mod tests {
         ] {
             assert!(!may_change(Method::POST, path), "{path}");
         }
+        assert!(!may_change(Method::POST, "/placements/estimate") && may_change(Method::POST, "/placements"));
         for path in ["/bind", "/schedule", "/import", "/evictions", "/tokens", "/policy/rollback", "/api/v1/pods"] {
             assert!(may_change(Method::POST, path), "{path}");
         }
