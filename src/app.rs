@@ -40,13 +40,13 @@ use crate::{
     core::waiting::Loops,
     extenders::{self, Extenders},
     live::{
-        self, Clusters, DEFAULT_CLUSTER, Remembering,
+        self, Clusters, DEFAULT_CLUSTER, Remembering, SYSTEM_CLUSTER,
         upkeep::{Compact, Expire, ForgetPolicies, Job, Upkeep},
     },
     service::{
         Freshness, Service,
         access::uses::KeptUses,
-        bind,
+        bind, clusters,
         lead::Leads,
         lifecycle::{Lifecycle, events::ExpireEvents},
         objects::{AdmissionMode, create_built_in},
@@ -185,6 +185,7 @@ struct Server {
     scheduler: Option<Scheduler>,
     autoscaling: autoscale::Loops,
     recovery: Option<Leads>,
+    conditions: Option<Leads>,
     tracing: Option<Tracing>,
     certificates: Option<Certificates>,
 }
@@ -237,15 +238,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     if store.migration_status().await?.is_current() {
         sources::store(&service, &configured).await?;
     }
-    // A mirror has the objects of its source, and no others.
-    let is_mirror = |cluster: Arc<live::Cluster>| cluster.view().source.is_some();
-    if admission == AdmissionMode::Kubernetes
-        && !service.clusters.followed(DEFAULT_CLUSTER).is_some_and(is_mirror)
-        && store.migration_status().await?.is_current()
-        && let Err(error) = create_built_in(&service, &DEFAULT_CLUSTER.into()).await
-    {
-        tracing::warn!(cluster = DEFAULT_CLUSTER, %error, "the built-in namespaces and priority classes are not there");
-    }
+    add_built_in(&service).await?;
     let authenticator = access::authenticator(settings, address.ip()).await?;
     checks.push(sources::check(&service, authenticator.is_none()));
     let audit = audit::audit(settings, &store, authenticator.is_some())?;
@@ -276,6 +269,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     let autoscaling = autoscale::Loops::start(settings, &state, holder)?;
     let mirrors = live_clusters.mirrors(&state, holder);
     let recovery = are_reached.then(|| bind::look_after(&state, holder));
+    let conditions = are_reached.then(|| clusters::conditions::keep(&state, holder));
     Ok(Server {
         listener,
         address,
@@ -288,9 +282,23 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         scheduler,
         autoscaling,
         recovery,
+        conditions,
         tracing,
         certificates,
     })
+}
+
+/// Creates the built-in objects of the default cluster under the rules of Kubernetes. A mirror has the objects of its source, and no others.
+async fn add_built_in(service: &Service) -> Result<(), Error> {
+    let is_mirror = |cluster: Arc<live::Cluster>| cluster.view().source().is_some();
+    if service.admission == AdmissionMode::Kubernetes
+        && !service.clusters.followed(DEFAULT_CLUSTER).is_some_and(is_mirror)
+        && service.store.migration_status().await?.is_current()
+        && let Err(error) = create_built_in(service, &DEFAULT_CLUSTER.into()).await
+    {
+        tracing::warn!(cluster = DEFAULT_CLUSTER, %error, "the built-in namespaces and priority classes are not there");
+    }
+    Ok(())
 }
 
 /// How extenders of policies are called.
@@ -302,15 +310,17 @@ fn extender_options(settings: &Settings) -> extenders::Options {
     }
 }
 
-/// Loads the default cluster before the first request, so that no request waits for it. Readiness reports an outdated schema.
+/// Loads the default cluster and the Cluster objects before the first request, so that no request waits for them. Readiness reports an outdated schema.
 async fn load_default(store: &Arc<dyn Storage>, clusters: &Clusters) -> Result<(), Error> {
     if store.migration_status().await?.is_current() {
-        match clusters.get(DEFAULT_CLUSTER).await {
-            Ok(_) => {}
-            Err(error @ StoreError::Corrupt(_)) => {
-                tracing::error!(cluster = DEFAULT_CLUSTER, %error, "the cluster cannot be read; others are served");
+        for cluster in [SYSTEM_CLUSTER, DEFAULT_CLUSTER] {
+            match clusters.get(cluster).await {
+                Ok(_) => {}
+                Err(error @ StoreError::Corrupt(_)) => {
+                    tracing::error!(cluster, %error, "the cluster cannot be read; others are served");
+                }
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => return Err(error.into()),
         }
     }
     Ok(())
@@ -348,7 +358,7 @@ impl Server {
     /// Serves until the signal to stop: then it is not ready, drains requests, and closes the database.
     async fn run(self, settings: &Settings, stop: impl Future<Output = ()>) -> Result<(), Error> {
         let Self { listener, address, store, state, router, upkeep, lifecycle, mirrors, .. } = self;
-        let Self { scheduler, autoscaling, recovery, tracing, certificates, .. } = self;
+        let Self { scheduler, autoscaling, recovery, conditions, tracing, certificates, .. } = self;
         let scheme = if certificates.is_some() { "https" } else { "http" };
         info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on {scheme}://{address} (the page: {scheme}://{address}/ui/, the API: {scheme}://{address}/docs)");
         if state.manner.authenticator.is_none() && !address.ip().to_canonical().is_loopback() {
@@ -381,8 +391,8 @@ impl Server {
             scheduler.end().await;
         }
         autoscaling.end().await;
-        if let Some(recovery) = recovery {
-            recovery.end().await;
+        for leads in [recovery, conditions].into_iter().flatten() {
+            leads.end().await;
         }
         drop((upkeep, lifecycle, certificates));
         if let Some(audit) = &state.manner.audit {

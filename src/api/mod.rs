@@ -65,6 +65,7 @@ pub mod overview;
 pub mod pace;
 pub mod peer;
 pub mod pending;
+pub mod placements;
 mod places;
 pub mod policy;
 pub mod preempt;
@@ -111,6 +112,8 @@ fn bulk_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(autoscale::scale_up::scale_up))
         .routes(routes!(autoscale::vpa::vpa))
         .routes(routes!(policy::diff::compare_policy))
+        .routes(routes!(placements::place))
+        .routes(routes!(placements::estimate))
         .routes(routes!(schedule::schedule))
         .routes(routes!(resources::import::import))
 }

@@ -22,9 +22,10 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     hex::hex,
-    service::{lead, source::guard},
+    service::{lead, source::mirrored},
     store::{Head, Key, Past, Record, Restore, Source, Storage, StoreError, Visitor},
     wire::{
+        objects::member_cluster,
         outbox,
         source::{self, ClusterSource},
     },
@@ -179,7 +180,7 @@ pub async fn import(
 ) -> Result<Option<Imported>, StoreError> {
     let Some(mut reader) = Reader::open(input).map_err(StoreError::Stopped)? else { return Ok(None) };
     let cluster = rename.map_or_else(|| reader.cluster.clone(), str::to_owned);
-    if guard::is_mirrored(store, &cluster).await? {
+    if mirrored::is_mirror(store, &cluster).await? {
         let why = format!(
             "the cluster {cluster:?} mirrors a live one: end that (PUT /clusters/{cluster} with {{\"source\": null}}), or import under another name"
         );
@@ -278,12 +279,25 @@ impl Source for Reader<'_> {
                 let source = ClusterSource::parse(&record.body);
                 self.source = Some(source.map_or_else(|_| "a live cluster".into(), |source| source.title()));
             }
+            let record = without_source(record).map_err(|error| format!("object {}: {error}", self.count))?;
             if !OF_MIRRORS.contains(&&*record.key.kind) {
                 records.push(record);
             }
         }
         Ok((!records.is_empty()).then_some(records))
     }
+}
+
+/// A Cluster object that names no live cluster; any other object as it is.
+fn without_source(record: Record) -> Result<Record, String> {
+    if *record.key.kind != *member_cluster::KIND || record.deleted {
+        return Ok(record);
+    }
+    let mut object: serde_json::Value = serde_json::from_slice(&record.body).map_err(|error| error.to_string())?;
+    if let Some(spec) = object.get_mut("spec").and_then(serde_json::Value::as_object_mut) {
+        spec.remove("source");
+    }
+    Ok(Record { body: object.to_string().into(), ..record })
 }
 
 fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>) -> Result<usize, String> {

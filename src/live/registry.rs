@@ -19,11 +19,14 @@ use tokio::{
 };
 
 use super::{
-    Cluster, DEFAULT_CLUSTER, Limits, fork,
+    Cluster, Limits, SYSTEM_CLUSTER,
+    fleet::Fleet,
+    fork,
     journal::WatchError,
     pace::{Pace, Round, Untold},
     past::Pasts,
     status::is_same,
+    stays,
 };
 use crate::{
     store::{Head, Heads, Hint, Listener, Reach, Standing, Storage, Store, StoreError},
@@ -45,6 +48,7 @@ pub(super) struct Registry {
     watcher: OnceLock<AbortHandle>,
     watches: OnceLock<Arc<Semaphore>>,
     pasts: Pasts,
+    fleet: Fleet,
     /// `true` once watches are to end.
     watches_end: channel::Sender<bool>,
 }
@@ -90,6 +94,7 @@ impl Default for Registry {
             watcher: OnceLock::new(),
             watches: OnceLock::new(),
             pasts: Pasts::default(),
+            fleet: Fleet::default(),
             watches_end: channel::Sender::new(false),
         }
     }
@@ -122,6 +127,11 @@ impl Registry {
         lock(&self.kept).values().map(|kept| kept.cluster.clone()).collect()
     }
 
+    /// The Cluster objects.
+    pub(super) fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
     /// The past views.
     pub(super) fn pasts(&self) -> &Pasts {
         &self.pasts
@@ -147,9 +157,9 @@ impl Registry {
     pub(super) fn insert(&self, name: &str, cluster: &Arc<Cluster>, most: usize) {
         let mut released = Vec::new(); // Dropped last, without the lock: it may be large.
         let mut kept = lock(&self.kept);
-        let is_idle =
-            |(name, kept): &(&String, &Kept)| *name != DEFAULT_CLUSTER && Arc::strong_count(&kept.cluster) == 1;
-        while kept.len() >= most.max(1) {
+        let is_idle = |(name, kept): &(&String, &Kept)| !stays(name) && Arc::strong_count(&kept.cluster) == 1;
+        // The one that has the Cluster objects is there besides.
+        while kept.len() - usize::from(kept.contains_key(SYSTEM_CLUSTER)) >= most.max(1) {
             let oldest = kept.iter().filter(is_idle).min_by_key(|(_, kept)| kept.asked).map(|(name, _)| name.clone());
             let Some(oldest) = oldest else { break };
             tracing::debug!(cluster = oldest, "released, to make room for another");
@@ -213,7 +223,7 @@ impl Registry {
     /// Releases clusters without requests for `after`, and those whose writer has ended.
     fn release(&self, after: Duration) {
         let is_idle = |name: &str, kept: &Kept| {
-            name != DEFAULT_CLUSTER && kept.asked.elapsed() >= after && Arc::strong_count(&kept.cluster) == 1
+            !stays(name) && kept.asked.elapsed() >= after && Arc::strong_count(&kept.cluster) == 1
         };
         self.pasts.release(Instant::now());
         let mut kept = lock(&self.kept);

@@ -34,6 +34,7 @@ pub mod objects;
 pub mod overview;
 pub mod past;
 pub mod pending;
+pub mod placements;
 pub mod policies;
 pub mod policy_diff;
 pub mod preempt;

@@ -71,7 +71,7 @@ async fn send(server: &Server, method: &str, path: &str, media_type: &str, body:
 }
 
 /// Paths at which something may be written in a mirrored cluster: it is Podberth's own, or a bind.
-const OPEN: [&str; 20] = [
+const OPEN: [&str; 21] = [
     "/filter",
     "/prioritize",
     "/preempt",
@@ -93,6 +93,7 @@ const OPEN: [&str; 20] = [
     "/apis/authorization.k8s.io/",
     "/apis/authentication.k8s.io/",
     "/apis/rbac.authorization.k8s.io/",
+    "/apis/podberth.io/",
 ];
 
 fn is_open(path: &str) -> bool {

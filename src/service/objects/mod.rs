@@ -48,6 +48,7 @@ pub(super) mod delete;
 pub(super) mod examine;
 mod guard;
 mod list;
+pub(super) mod members;
 mod mode;
 mod narrow;
 mod page;

@@ -33,6 +33,7 @@ pub mod count;
 mod deleting;
 mod divide;
 pub mod estimate;
+pub mod failover;
 mod fits_without_preemption;
 mod groups;
 mod place;
