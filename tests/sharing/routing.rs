@@ -108,8 +108,11 @@ async fn four_replicas_hold_forty_clusters_about_twice() {
         let ask_all = async |fleet: &Fleet| {
             for cluster in &clusters {
                 for replica in 0..fleet.replicas.len() {
-                    let list = fleet.client.get(&fleet.at(replica, &path(cluster))).await.is(200);
-                    assert_eq!(names(&list), [&**cluster].into(), "{cluster} at {replica}");
+                    // Decisions are what a cluster is in memory for.
+                    let url = fleet.at(replica, &format!("/clusters/{cluster}/filter"));
+                    let asked = json!({"Pod": pod("p"), "NodeNames": [cluster]});
+                    let fits = fleet.client.send("POST", &url, &asked).await.is(200);
+                    assert_eq!(fits["NodeNames"], json!([cluster]), "{cluster} at {replica}");
                 }
             }
         };
