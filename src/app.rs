@@ -18,6 +18,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    sync::watch,
     time::{interval, sleep},
 };
 use tracing::{info, warn};
@@ -31,6 +32,7 @@ use crate::{
         check::Check,
         middleware::Limits,
         pace::Pace,
+        passing::{Passing, received},
         serve::{Secure, Timeouts, serve_over},
         state::{AppState, Manner},
     },
@@ -66,6 +68,7 @@ mod autoscale;
 mod decisions;
 mod mirrors;
 mod policy_file;
+mod replicas;
 mod scaling;
 mod sources;
 mod tls;
@@ -130,6 +133,9 @@ pub enum Error {
     /// A live cluster cannot be mirrored.
     #[error("cannot mirror a live cluster: {0}")]
     Sync(String),
+    /// Clusters cannot be shared with other replicas.
+    #[error("cannot share clusters: {0}")]
+    Replicas(String),
     /// The certificates cannot be used.
     #[error("cannot serve over TLS: {0}")]
     Tls(String),
@@ -188,6 +194,8 @@ struct Server {
     conditions: Option<Leads>,
     tracing: Option<Tracing>,
     certificates: Option<Certificates>,
+    /// The address for other replicas, and its router.
+    door: Option<(TcpListener, Secure, Router)>,
 }
 
 async fn start(settings: &Settings) -> Result<Server, Error> {
@@ -201,18 +209,15 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     let listener = TcpListener::bind(&settings.listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     let certificates = Certificates::load(settings).await.map_err(Error::Tls)?;
+    let holder = Uuid::new_v4();
+    let sharing = replicas::open(settings, holder).await?;
     let policy = settings.policy_config_file.as_deref().map(policy_file::read).transpose()?;
     let configured = sources::configured(settings)?;
     let store = open(settings, true).await?;
     if !settings.no_migrate {
         store.migrate().await?;
     }
-    let remembering = Remembering {
-        victims_for: settings.remember_victims,
-        binds_for: settings.assume_extender_binds,
-        elapsed: Elapsed::default(),
-    };
-    let clusters = Clusters::limited(store, limits(settings)).with_remembering(remembering);
+    let clusters = Clusters::limited(store, limits(settings)).with_remembering(remembering(settings));
     let store = clusters.store().clone();
     if let Some(text) = policy {
         policy_file::put_in_force(&clusters, text).await?;
@@ -230,6 +235,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         admission,
         sources: live_clusters.sources(),
         decisions: decisions::log(settings, &store),
+        replicas: sharing.as_ref().map(|sharing| sharing.replicas.clone()).unwrap_or_default(),
         ..Service::new(clusters, freshness, extenders)
     };
     if let Some(most) = settings.sync.max_sync_lag {
@@ -237,6 +243,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     }
     if store.migration_status().await?.is_current() {
         sources::store(&service, &configured).await?;
+        service.replicas.start(&service).await;
     }
     add_built_in(&service).await?;
     let authenticator = access::authenticator(settings, address.ip()).await?;
@@ -250,14 +257,18 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         authenticator,
         audit,
         proxies: settings.limits.trusted_proxies.clone(),
+        passing: sharing.as_ref().map(|sharing| sharing.passing.clone()),
     };
     let state = AppState::asked(manner, service, checks, metrics);
     let endpoint = settings.otlp_endpoint.as_ref();
     let tracing = endpoint.map(|endpoint| Tracing::start(endpoint, settings.trace_ratio)).transpose()?;
     let diagnostics = Diagnostics { tracing: tracing.clone(), profiling: settings.profiling };
     let guard = Guard::new(&[address.ip()], settings.allowed_hosts.clone(), settings.allowed_origins.clone());
-    let router = api::router(state.clone(), request_limits(settings), diagnostics).layer(Extension(guard));
-    let holder = Uuid::new_v4();
+    let router = api::router(state.clone(), request_limits(settings), diagnostics);
+    let door = sharing
+        .and_then(|sharing| sharing.door)
+        .map(|(listener, secure)| (listener, secure, received(router.clone(), state.replicas.clone())));
+    let router = router.layer(Extension(guard));
     let uses = state.manner.authenticator.as_ref().map(|known| known.uses.keep(&state));
     let upkeep = (Upkeep::start(&store, holder, jobs(settings, &state.clusters)), uses);
     // Facts end where they come from.
@@ -285,6 +296,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         conditions,
         tracing,
         certificates,
+        door,
     })
 }
 
@@ -299,6 +311,15 @@ async fn add_built_in(service: &Service) -> Result<(), Error> {
         tracing::warn!(cluster = DEFAULT_CLUSTER, %error, "the built-in namespaces and priority classes are not there");
     }
     Ok(())
+}
+
+/// How long decisions that are not stored yet are remembered.
+fn remembering(settings: &Settings) -> Remembering {
+    Remembering {
+        victims_for: settings.remember_victims,
+        binds_for: settings.assume_extender_binds,
+        elapsed: Elapsed::default(),
+    }
 }
 
 /// How extenders of policies are called.
@@ -358,7 +379,7 @@ impl Server {
     /// Serves until the signal to stop: then it is not ready, drains requests, and closes the database.
     async fn run(self, settings: &Settings, stop: impl Future<Output = ()>) -> Result<(), Error> {
         let Self { listener, address, store, state, router, upkeep, lifecycle, mirrors, .. } = self;
-        let Self { scheduler, autoscaling, recovery, conditions, tracing, certificates, .. } = self;
+        let Self { scheduler, autoscaling, recovery, conditions, tracing, certificates, door, .. } = self;
         let scheme = if certificates.is_some() { "https" } else { "http" };
         info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on {scheme}://{address} (the page: {scheme}://{address}/ui/, the API: {scheme}://{address}/docs)");
         if state.manner.authenticator.is_none() && !address.ip().to_canonical().is_loopback() {
@@ -377,15 +398,26 @@ impl Server {
             reply_wait: settings.max_body_wait,
         };
         let secure = certificates.as_ref().map(|certificates| Secure::new(certificates.tls.clone()));
-        serve_over(listener, secure, router, timeouts, async {
+        let (stopping, stopped) = watch::channel(());
+        let of_clients = serve_over(listener, secure, router, timeouts, async {
             stop.await;
             info!("stopping");
             state.stop();
+            state.replicas.end(&*store).await;
             sleep(settings.shutdown_delay).await;
             // Their clients go on at another replica.
             state.clusters.end_watches();
-        })
-        .await;
+            state.manner.passing.iter().for_each(Passing::end_watches);
+            drop(stopping);
+        });
+        let of_replicas = async {
+            if let Some((listener, secure, router)) = door {
+                let mut stopped = stopped;
+                let closed = async { drop(stopped.changed().await) };
+                serve_over(listener, Some(secure), router, timeouts, closed).await;
+            }
+        };
+        tokio::join!(of_clients, of_replicas);
         mirrors.end().await;
         if let Some(scheduler) = scheduler {
             scheduler.end().await;

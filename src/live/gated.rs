@@ -236,6 +236,10 @@ impl Upkeep for Gated {
         self.inner.lease(name, holder, ttl).await
     }
 
+    async fn leases(&self, beginning: &str) -> Result<Vec<String>, StoreError> {
+        self.inner.leases(beginning).await
+    }
+
     async fn everywhere(&self, kind: &str) -> Result<Everywhere, StoreError> {
         self.answers()?;
         self.inner.everywhere(kind).await

@@ -313,6 +313,11 @@ impl Clusters {
         self.registry.end_watches();
     }
 
+    /// Releases clusters of others that were not asked for in a time; their watches end first.
+    pub fn let_go(&self, after: Duration, is_of_others: impl Fn(&str) -> bool) {
+        self.registry.let_go(after, is_of_others);
+    }
+
     /// Removes a cluster with everything that is kept of it, and its forks; whether it was there.
     pub async fn remove(&self, name: &str) -> Result<bool, StoreError> {
         let removed = self.store.remove(name).await?;

@@ -238,6 +238,21 @@ impl Registry {
         }
     }
 
+    /// Releases clusters of others without requests for `after`. One with watches is released after they have ended.
+    pub(super) fn let_go(&self, after: Duration, is_of_others: impl Fn(&str) -> bool) {
+        let mut kept = lock(&self.kept);
+        let is_to_go = |name: &String, kept: &Kept| kept.asked.elapsed() >= after && is_of_others(name);
+        for (_, kept) in kept.iter().filter(|(name, kept)| is_to_go(name, kept)) {
+            kept.cluster.journal().into_iter().for_each(|journal| journal.end_watches());
+        }
+        let is_unused = |kept: &Kept| Arc::strong_count(&kept.cluster) == 1;
+        let gone: Vec<_> = kept.extract_if(.., |name, kept| is_unused(kept) && is_to_go(name, kept)).collect();
+        drop(kept);
+        for (cluster, _) in &gone {
+            tracing::debug!(cluster, "released: other replicas own it");
+        }
+    }
+
     fn hinted(&self, name: &str, revision: u64) {
         if let Some(kept) = lock(&self.kept).get_mut(name) {
             // A hint of an earlier release tells no revision.

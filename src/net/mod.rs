@@ -9,6 +9,7 @@ mod client_certificate;
 mod clients;
 pub mod pem;
 mod reload;
+mod replica;
 mod server;
 mod stream;
 mod subject;
@@ -17,6 +18,7 @@ pub use accept::{Accepted, Refusal, accept};
 pub use client::{Shown, client_config};
 pub use client_certificate::{ClientCertificate, Secured};
 pub use reload::{Reload, Step};
+pub use replica::{Identity, Pin};
 pub use server::{Files, MinVersion, Tls};
 pub use stream::Stream;
 

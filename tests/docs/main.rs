@@ -241,6 +241,11 @@ async fn autoscale_vpa() {
 }
 
 #[tokio::test]
+async fn replicas() {
+    runs("docs/replicas.md", &[]).await;
+}
+
+#[tokio::test]
 async fn time_travel() {
     runs("docs/time-travel.md", &[]).await;
 }

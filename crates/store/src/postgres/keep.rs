@@ -139,6 +139,19 @@ impl Postgres {
         Ok(settle(connection, taken)?.rows_affected() == 1)
     }
 
+    pub(super) async fn list_leases(&self, beginning: &str) -> Result<Vec<String>, StoreError> {
+        let mut connection = self.acquire().await?;
+        let list = sqlx::query_scalar(concat!(
+            "SELECT name FROM lease WHERE name >= $1 AND starts_with(name, $1) AND until > ",
+            now!(),
+            " ORDER BY name"
+        ))
+        .bind(beginning)
+        .fetch_all(&mut *connection);
+        let names = self.within(list).await;
+        settle(connection, names)
+    }
+
     pub(super) async fn raise_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError> {
         let mut connection = self.acquire().await?;
         let raised = self.raise_epoch_on(&mut connection, cluster, lost, token).await;

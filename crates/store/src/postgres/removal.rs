@@ -125,7 +125,10 @@ impl Postgres {
         ))
         .bind(micros(keep))
         .bind(SET_ASIDE);
-        self.within(forget.execute(connection)).await.map(drop)
+        self.within(forget.execute(&mut *connection)).await?;
+        // A free lease needs no row.
+        let leases = sqlx::query(concat!("DELETE FROM lease WHERE until <= ", now!(), " - $1")).bind(micros(keep));
+        self.within(leases.execute(connection)).await.map(drop)
     }
 
     /// Deletes the rows of a removed cluster, in pieces, and its own row last.
