@@ -359,9 +359,9 @@ fn forget(headers: &mut HeaderMap) {
 
 /// A body that can be had back as long as nothing of it was read. Clones are the same body.
 #[derive(Clone)]
-struct Lent(Arc<Mutex<Shared>>);
+struct Lent(Arc<Mutex<LentBody>>);
 
-struct Shared {
+struct LentBody {
     body: Body,
     is_whole: bool,
     /// `true` if its client went away.
@@ -370,7 +370,7 @@ struct Shared {
 
 impl Lent {
     fn new(body: Body) -> Self {
-        Self(Arc::new(Mutex::new(Shared { body, is_whole: true, is_broken: false })))
+        Self(Arc::new(Mutex::new(LentBody { body, is_whole: true, is_broken: false })))
     }
 
     fn is_whole(&self) -> bool {
