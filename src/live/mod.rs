@@ -387,6 +387,11 @@ impl Clusters {
         self.registry.get(name).filter(|cluster| cluster.is_kept())
     }
 
+    /// Like [`Self::followed`], but it does not count as a request for the cluster, which may be released all the same.
+    pub fn peek(&self, name: &str) -> Option<Arc<Cluster>> {
+        self.registry.peek(name).filter(|cluster| cluster.is_kept())
+    }
+
     async fn keep(&self, name: &str) -> Result<Arc<Cluster>, StoreError> {
         self.registry.watch(&self.store, &self.limits);
         let turn = self.registry.turn(name);

@@ -122,6 +122,11 @@ impl Registry {
         Some(found.cluster.clone())
     }
 
+    /// Like [`Self::get`], but no request.
+    pub(super) fn peek(&self, name: &str) -> Option<Arc<Cluster>> {
+        lock(&self.kept).get(name).map(|kept| kept.cluster.clone())
+    }
+
     /// All that are kept.
     pub(super) fn all(&self) -> Vec<Arc<Cluster>> {
         lock(&self.kept).values().map(|kept| kept.cluster.clone()).collect()
