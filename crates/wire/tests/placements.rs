@@ -231,7 +231,7 @@ fn replicas_are_spread_by_the_values_of_a_label() {
 }
 
 proptest! {
-    /// Whatever a request says it is answered, or refused by a field, and replicas add up.
+    /// Any request is answered, or refused by a field, and replicas add up.
     #[test]
     fn any_request_is_answered_or_refused(
         word in "[a-zA-Z0-9:./ -]{0,12}", number in -3_i64..30, other in -3_i64..30, name in "[a-c]", at in 0_usize..9,

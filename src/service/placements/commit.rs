@@ -51,7 +51,7 @@ pub(super) type Done = Vec<(std::sync::Arc<str>, Vec<ScheduledPod>)>;
 /// Commits an answer. The inner error is that others were first: it is to be worked out anew.
 ///
 /// # Errors
-/// What the caller may not do, a cluster whose pods are made elsewhere, those of the store.
+/// Errors of rights, a cluster whose pods are made elsewhere, those of the store.
 pub(super) async fn commit(
     service: &Service,
     caller: &Caller,
