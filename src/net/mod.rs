@@ -11,6 +11,7 @@ pub mod pem;
 mod reload;
 mod replica;
 mod server;
+pub(crate) mod signatures;
 mod stream;
 mod subject;
 

@@ -5,16 +5,16 @@ use std::{fmt, sync::Arc};
 
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, DistinguishedName as SubjectName, Error, ServerConfig, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, ring, verify_tls13_signature},
+    ClientConfig, DistinguishedName as SubjectName, Error, ServerConfig,
+    client::danger::{ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime},
     server::danger::{ClientCertVerified, ClientCertVerifier},
     version::TLS13,
 };
 use sha2::{Digest, Sha256};
 
-use super::server::Tls;
+use super::{server::Tls, signatures::signatures};
 
 /// The SHA-256 of a replica's certificate.
 pub type Pin = [u8; 32];
@@ -103,33 +103,6 @@ impl fmt::Debug for Known {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Known").finish_non_exhaustive()
     }
-}
-
-/// The parts of a verifier that are about signatures; only TLS 1.3 is spoken.
-macro_rules! signatures {
-    () => {
-        fn verify_tls12_signature(
-            &self,
-            _: &[u8],
-            _: &CertificateDer<'_>,
-            _: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            Err(Error::General("TLS 1.3 alone is spoken".into()))
-        }
-
-        fn verify_tls13_signature(
-            &self,
-            message: &[u8],
-            certificate: &CertificateDer<'_>,
-            signature: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-        }
-
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            self.0.signature_verification_algorithms.supported_schemes()
-        }
-    };
 }
 
 impl ClientCertVerifier for Shown {
