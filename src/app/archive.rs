@@ -142,12 +142,8 @@ async fn read(store: &dyn Storage, command: &Import, input: &mut (dyn BufRead + 
     let mut clusters = 0;
     while let Some(done) = archive::import(store, input, command.cluster.as_deref(), how).await.map_err(refusal)? {
         tracing::info!(cluster = done.cluster, revision = done.head.revision, count = done.count, "imported");
-        if let Some(source) = done.source {
-            tracing::warn!(
-                cluster = done.cluster,
-                source,
-                "the exported cluster mirrored a live one, the imported one does not"
-            );
+        for source in &done.sources {
+            tracing::warn!(source, "the exported cluster mirrored a live one, the imported one does not");
         }
         clusters += 1;
         if command.cluster.is_some() && !input.fill_buf().is_ok_and(<[u8]>::is_empty) {

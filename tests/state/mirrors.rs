@@ -392,8 +392,13 @@ async fn a_copy_of_a_mirror_mirrors_nothing() {
     let copy = Server::start(memory(&[]).await, Setup::default());
     let done = archive::import(&*copy.state.store, &mut &*exported, None, Restore::default()).await;
     let done = done.expect("an import").expect("a cluster");
-    // The source is in the Cluster object, which is no part of an archive of the cluster.
-    assert_eq!(done.source, None);
+    assert_eq!(done.sources, [""; 0], "the source is in the Cluster object");
+    let mut objects = Vec::new();
+    archive::export(&*server.state.store, "podberth-system", &mut objects).await.expect("an export");
+    let done = archive::import(&*copy.state.store, &mut &*objects, None, again).await;
+    assert_eq!(done.expect("an import").expect("a cluster").sources, [format!("prod: {SOURCE}")]);
+    let object = copy.get("/apis/podberth.io/v1/clusters/prod").await.is(200);
+    assert_eq!(object.pointer("/spec/source"), None);
     copy.get(&format!("/clusters/prod{NODES}/a")).await.is(200);
     assert_eq!(copy.get("/clusters/prod").await.is(200)["source"], Value::Null);
 }
