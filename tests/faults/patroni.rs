@@ -277,6 +277,20 @@ impl Patroni {
         }
     }
 
+    /// The processes of the primary that send changes to the standbys; waits until there is one for each.
+    async fn senders(&self, primary: usize) -> Vec<u32> {
+        let start = Instant::now();
+        loop {
+            let processes = block_in_place(|| self.machines[primary].processes());
+            let found: Vec<u32> = processes.into_iter().filter(|process| is_sender(*process)).collect();
+            if found.len() == NAMES.len() - 1 {
+                return found;
+            }
+            assert!(start.elapsed() < UP_WITHIN, "{} send changes: {}", found.len(), self.logs());
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     fn logs(&self) -> String {
         let logs = NAMES.iter().map(|name| self.home.path().join(format!("patroni-{name}.log")));
         let last = |path: PathBuf| {
@@ -486,20 +500,12 @@ async fn leader_of(patroni: &Patroni) -> usize {
 async fn patroni_without_synchronous_mode_loses_history() {
     let Some(mut stage) = Stage::set(false).await else { return };
     let primary = stage.patroni.primary().await;
-    let receivers: Vec<u32> = block_in_place(|| {
-        let standbys = stage.patroni.machines.iter().enumerate().filter(|(at, _)| *at != primary);
-        standbys.flat_map(|(_, standby)| standby.processes()).filter(|process| is_receiver(*process)).collect()
-    });
-    assert_eq!(receivers.len(), 2, "each standby has one");
-    for process in &receivers {
-        signal(*process, "STOP");
+    for process in stage.patroni.senders(primary).await {
+        signal(process, "STOP");
     }
     stage.goes_on().await;
     block_in_place(|| stage.patroni.machines[primary].signal("KILL"));
     stage.load.history_may_be_lost();
-    for process in &receivers {
-        signal(*process, "CONT");
-    }
     stage.goes_on().await;
     for replica in &stage.replicas {
         assert!(replica.has_logged("history was lost"), "{}", replica.log());
@@ -509,7 +515,7 @@ async fn patroni_without_synchronous_mode_loses_history() {
     stage.judge("Patroni without synchronous mode: the standbys are behind", 1).await;
 }
 
-/// `true` for the process of a standby that receives changes.
-fn is_receiver(process: u32) -> bool {
-    fs::read_to_string(format!("/proc/{process}/cmdline")).is_ok_and(|line| line.contains("walreceiver"))
+/// `true` for a process that sends changes to a standby.
+fn is_sender(process: u32) -> bool {
+    fs::read_to_string(format!("/proc/{process}/cmdline")).is_ok_and(|line| line.contains("walsender"))
 }
