@@ -202,7 +202,7 @@ impl Server {
         let server = runtime.block_on(async {
             let store = Arc::new(Memory::new(Numbering::Counter));
             store.migrate().await.expect("a database in memory");
-            server::Server::start(store, server::Setup::default())
+            server::Server::start(store, server::Setup { is_searched: false, ..server::Setup::default() })
         });
         Self { runtime, server }
     }

@@ -83,7 +83,8 @@ async fn the_public_url_stands_in_for_the_host() {
     let service = podberth::service::Service::clone(&state);
     let state = AppState::asked(manner, service, Vec::new(), state.metrics.clone());
     let limits = middleware::Limits { ..Setup::default().limits };
-    let server = Server { router: router(state.clone(), limits, Setup::default().diagnostics), state };
+    let server =
+        Server { router: router(state.clone(), limits, Setup::default().diagnostics), state, is_searched: true };
     let told = config(&server, "10.0.0.1:8080", "").await;
     // With `enableHTTPS` and no authority kube-scheduler would trust every server.
     let expected = "- urlPrefix: https://podberth.example.com/base\n  filterVerb: filter\n  preemptVerb: preempt\n  \
