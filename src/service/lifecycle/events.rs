@@ -121,7 +121,7 @@ impl Job for ExpireEvents {
             return Ok(());
         }
         let now = self.clusters.now().await?;
-        for cluster in store.clusters().await? {
+        for cluster in store.having(EVENTS).await? {
             if guard::is_mirrored(store, &cluster).await? {
                 continue;
             }
