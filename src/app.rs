@@ -64,6 +64,7 @@ pub mod archive;
 mod audit;
 mod autoscale;
 mod decisions;
+pub mod migrate;
 mod mirrors;
 mod policy_file;
 mod scaling;
@@ -417,16 +418,6 @@ fn most_connections() -> usize {
     (files / 4 * 3).clamp(16, MOST_CONNECTIONS)
 }
 
-/// `podberth migrate`.
-pub async fn migrate(settings: &Settings) -> Result<(), Error> {
-    telemetry::log(settings.log_level.filter(), settings.log_format);
-    let store = open(settings, true).await?;
-    store.migrate().await?;
-    store.close().await;
-    info!("the database's schema is up to date");
-    Ok(())
-}
-
 /// The clusters that may be made, if only some may.
 fn allowed(settings: &Settings) -> Option<BTreeSet<String>> {
     let mut names = settings.clusters.as_ref()?.allowed()?;
@@ -471,18 +462,26 @@ fn jobs(settings: &Settings, clusters: &Clusters) -> Vec<Box<dyn Job>> {
     ]
 }
 
-/// `create`: a database file that is not there is made.
-async fn open(settings: &Settings, create: bool) -> Result<Arc<dyn Storage>, StoreError> {
-    let options = store::Options {
+fn database_url(settings: &Settings) -> Result<String, StoreError> {
+    settings.database.url().map_err(|why| StoreError::Url(format!("--database-url-file: {why}")))
+}
+
+fn database_options(settings: &Settings) -> store::Options {
+    store::Options {
         max_connections: settings.database.database_max_connections,
         acquire_timeout: settings.database.database_acquire_timeout,
         statement_timeout: settings.database.database_statement_timeout,
         history: Some(settings.history_retention).filter(|retention| !retention.is_zero()),
-        create,
         wait: settings.database.database_wait,
+        plans: settings.database.database_plans.into(),
         ..store::Options::default()
-    };
-    let url = settings.database.url().map_err(|why| StoreError::Url(format!("--database-url-file: {why}")))?;
+    }
+}
+
+/// `create`: a database file that is not there is made.
+async fn open(settings: &Settings, create: bool) -> Result<Arc<dyn Storage>, StoreError> {
+    let options = store::Options { create, ..database_options(settings) };
+    let url = database_url(settings)?;
     let store = store::open(&url, &options).await?;
     let unverified = store::unverified(&url);
     if !unverified.is_empty() {
