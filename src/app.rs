@@ -36,7 +36,7 @@ use crate::{
     },
     clock::Elapsed,
     commands::demo,
-    config::{self, Settings},
+    config::{self, DatabasePlans, Settings},
     core::waiting::Loops,
     extenders::{self, Extenders},
     live::{
@@ -52,7 +52,7 @@ use crate::{
         objects::{AdmissionMode, create_built_in},
         scheduler::Scheduler,
     },
-    store::{self, Keep, Storage, StoreError, Writable},
+    store::{self, Keep, PlanMode, Storage, StoreError, Writable},
     telemetry::{
         self,
         trace::{TraceError, Tracing},
@@ -466,6 +466,14 @@ fn database_url(settings: &Settings) -> Result<String, StoreError> {
     settings.database.url().map_err(|why| StoreError::Url(format!("--database-url-file: {why}")))
 }
 
+fn plan_mode(plans: DatabasePlans) -> PlanMode {
+    match plans {
+        DatabasePlans::Auto => PlanMode::Auto,
+        DatabasePlans::Custom => PlanMode::Custom,
+        DatabasePlans::Generic => PlanMode::Generic,
+    }
+}
+
 fn database_options(settings: &Settings) -> store::Options {
     store::Options {
         max_connections: settings.database.database_max_connections,
@@ -473,7 +481,7 @@ fn database_options(settings: &Settings) -> store::Options {
         statement_timeout: settings.database.database_statement_timeout,
         history: Some(settings.history_retention).filter(|retention| !retention.is_zero()),
         wait: settings.database.database_wait,
-        plans: settings.database.database_plans.into(),
+        plans: plan_mode(settings.database.database_plans),
         ..store::Options::default()
     }
 }

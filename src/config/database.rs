@@ -5,7 +5,6 @@ use std::{fs, path::PathBuf, time::Duration};
 use clap::{Args, ValueEnum};
 
 use super::duration;
-use crate::store::PlanMode;
 
 /// The settings of the database.
 #[derive(Clone, Args)]
@@ -50,16 +49,6 @@ pub enum DatabasePlans {
     Custom,
     /// Kept ones.
     Generic,
-}
-
-impl From<DatabasePlans> for PlanMode {
-    fn from(plans: DatabasePlans) -> Self {
-        match plans {
-            DatabasePlans::Auto => Self::Auto,
-            DatabasePlans::Custom => Self::Custom,
-            DatabasePlans::Generic => Self::Generic,
-        }
-    }
 }
 
 impl DatabaseSettings {

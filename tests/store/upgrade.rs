@@ -46,7 +46,7 @@ async fn an_earlier_database_migrates_without_loss() {
         database.store().await.close().await;
         sql(
             &database.url,
-            "DROP TABLE directory, cluster, batch, object, history, lease, ledger; DELETE FROM _sqlx_migrations WHERE version > 6",
+            "DROP TABLE cluster_directory, cluster, batch, object, history, lease, ledger; DELETE FROM _sqlx_migrations WHERE version > 6",
         )
         .await;
         for migration in BEFORE {

@@ -120,7 +120,7 @@ async fn writes(client: &Client, server: &Server) -> Result<Times, String> {
     Ok(times.into_iter().collect())
 }
 
-/// What is used while nobody asks for anything.
+/// The use of CPU and database while nobody asks for anything.
 struct Rest {
     statements: Option<f64>,
     process: Option<f64>,

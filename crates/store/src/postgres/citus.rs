@@ -40,11 +40,11 @@ pub(crate) async fn distribute(url: &str, options: &Options) -> Result<(), Store
         return Err(StoreError::Denied(format!("Citus knows no server that takes rows: {how}")));
     }
     let is_ours: bool =
-        sqlx::query_scalar("SELECT to_regclass('directory') IS NOT NULL").fetch_one(&mut connection).await?;
+        sqlx::query_scalar("SELECT to_regclass('cluster_directory') IS NOT NULL").fetch_one(&mut connection).await?;
     if !is_ours {
         return Err(StoreError::NotMigrated);
     }
-    spread(&mut connection, "directory", "SELECT create_reference_table($1)").await?;
+    spread(&mut connection, "cluster_directory", "SELECT create_reference_table($1)").await?;
     let [first, others @ ..] = SPREAD;
     spread(&mut connection, first, "SELECT create_distributed_table($1, 'cluster_id')").await?;
     let beside = "SELECT create_distributed_table($1, 'cluster_id', colocate_with => 'cluster')";

@@ -1,4 +1,4 @@
-//! What a database server is, and what of it does not fit.
+//! A look at a database server, and at what of it does not fit.
 
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
@@ -9,11 +9,11 @@ use crate::MigrationStatus;
 /// Something that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What it is.
+    /// Its name.
     pub name: &'static str,
-    /// How it is.
+    /// Its state.
     pub state: String,
-    /// What follows from it, and the remedy.
+    /// The consequence, and the remedy.
     pub remark: Option<Remark>,
 }
 

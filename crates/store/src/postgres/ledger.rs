@@ -208,7 +208,7 @@ impl Postgres {
     }
 }
 
-/// What came of an append.
+/// The outcome of an append.
 #[derive(Default)]
 struct Appended {
     added: i64,

@@ -6,16 +6,16 @@ use crate::rows::{cluster_columns, object_columns};
 
 statements! {
     /// The id of a cluster.
-    Directory FIND = "SELECT cluster_id FROM directory WHERE name = $1";
+    Directory FIND = "SELECT cluster_id FROM cluster_directory WHERE name = $1";
 
     /// An id that was never given out: other transactions wait that want one too.
-    Directory NEXT_ID = "UPDATE directory SET cluster_id = cluster_id + 1 WHERE name = $1 RETURNING cluster_id";
+    Directory NEXT_ID = "UPDATE cluster_directory SET cluster_id = cluster_id + 1 WHERE name = $1 RETURNING cluster_id";
 
-    Directory ADD_NAME = "INSERT INTO directory (name, cluster_id) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+    Directory ADD_NAME = "INSERT INTO cluster_directory (name, cluster_id) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
 
-    Directory SET_ID = "UPDATE directory SET cluster_id = $2 WHERE name = $1";
+    Directory SET_ID = "UPDATE cluster_directory SET cluster_id = $2 WHERE name = $1";
 
-    Directory DROP_NAME = "DELETE FROM directory WHERE name = $1 AND cluster_id = $2";
+    Directory DROP_NAME = "DELETE FROM cluster_directory WHERE name = $1 AND cluster_id = $2";
 
     /// A cluster that nothing was written to yet.
     Cluster ADD_CLUSTER = concat!(
@@ -47,7 +47,7 @@ statements! {
         "SELECT ",
         now!(),
         ", d.name, c.rev, c.compact_rev, c.epoch, c.removed, b.token
-         FROM directory d JOIN cluster c ON c.cluster_id = d.cluster_id
+         FROM cluster_directory d JOIN cluster c ON c.cluster_id = d.cluster_id
          LEFT JOIN batch b ON b.cluster_id = c.cluster_id AND b.rev_to = c.rev
          WHERE d.name = ANY($1) AND (c.removed = 0 OR c.rev > 0)"
     );
@@ -62,10 +62,10 @@ statements! {
 
     Server NEWEST_MIGRATION = "SELECT max(version) FROM _sqlx_migrations";
 
-    /// Whether there are our tables, and those of Citus.
-    Server HAS_TABLES = "SELECT to_regclass('directory') IS NOT NULL, to_regclass('pg_dist_partition') IS NOT NULL";
+    /// `true` for our tables and for those of Citus, if they are there.
+    Server HAS_TABLES = "SELECT to_regclass('cluster_directory') IS NOT NULL, to_regclass('pg_dist_partition') IS NOT NULL";
 
-    /// Whether Citus spreads our tables.
+    /// `true` if Citus spreads our tables.
     Server IS_SPREAD = "SELECT EXISTS (SELECT 1 FROM pg_dist_partition WHERE logicalrelid = to_regclass('cluster'))";
 
     Server NOW = concat!("SELECT ", now!());

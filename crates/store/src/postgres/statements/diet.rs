@@ -127,21 +127,21 @@ impl Checker {
         if self.scope == Scope::Every && !tables.is_empty() && joins + 1 < tables.len() {
             self.faults.push("tables are not joined by cluster_id".into());
         }
-        for table in tables.iter().filter(|table| table.name == "directory") {
+        for table in tables.iter().filter(|table| table.name == "cluster_directory") {
             if !matches!(self.scope, Scope::Every | Scope::Directory) {
                 self.faults.push(format!("reads {}", table.name));
             }
         }
     }
 
-    /// What is inserted has the id of the cluster's row, or of the parameter in a single row.
+    /// Rows that are inserted have the id of the cluster's row, or of the parameter in a single row.
     fn insert(&mut self, insert: &Insert) {
         let TableObject::TableName(name) = &insert.table else {
             self.faults.push("inserts into no table".into());
             return;
         };
         let name = name.to_string();
-        if self.scope == Scope::Directory && name == "directory" {
+        if self.scope == Scope::Directory && name == "cluster_directory" {
             return;
         }
         if self.scope != Scope::Cluster || !SPREAD.contains(&&*name) {
@@ -175,7 +175,7 @@ fn collect(part: &TableWithJoins, tables: &mut Vec<Table>, conditions: &mut Vec<
         TableFactor::Table { name, alias, args: None, .. } => {
             let name = name.to_string();
             let alias = alias.as_ref().map_or_else(|| name.clone(), |alias| alias.name.value.clone());
-            if SPREAD.contains(&&*name) || name == "directory" {
+            if SPREAD.contains(&&*name) || name == "cluster_directory" {
                 tables.push(Table { name, alias });
             }
         }
@@ -243,7 +243,10 @@ fn statements_that_lack_a_cluster_are_found() {
             "SELECT (SELECT token FROM batch b WHERE b.cluster_id = c.cluster_id) FROM cluster c WHERE c.cluster_id = $1",
         ),
         (Scope::Cluster, "WITH l AS (SELECT * FROM cluster WHERE name = $1 FOR UPDATE) SELECT * FROM l"),
-        (Scope::Cluster, "SELECT * FROM object WHERE cluster_id = (SELECT cluster_id FROM directory WHERE name = $1)"),
+        (
+            Scope::Cluster,
+            "SELECT * FROM object WHERE cluster_id = (SELECT cluster_id FROM cluster_directory WHERE name = $1)",
+        ),
         (Scope::Cluster, "UPDATE object o SET rev = 1 FROM UNNEST($2::int[]) n (id) WHERE o.cluster_id = n.id"),
         (Scope::Cluster, "DELETE FROM batch WHERE rev_to < $1"),
         (Scope::Cluster, "UPDATE lease SET until = extract(epoch FROM clock_timestamp()) WHERE cluster_id = $1"),
