@@ -12,7 +12,7 @@ FROM debian:bookworm-slim
 LABEL org.opencontainers.image.title="podberth" \
       org.opencontainers.image.description="The Kubernetes scheduler as an HTTP service" \
       org.opencontainers.image.licenses="Apache-2.0"
-RUN useradd --system --uid 65532 --user-group --home-dir /var/lib/podberth --create-home podberth
+RUN groupadd --gid 65532 podberth && useradd --uid 65532 --gid 65532 --home-dir /var/lib/podberth --create-home podberth
 COPY --from=build /podberth /usr/local/bin/podberth
 USER 65532:65532
 WORKDIR /var/lib/podberth

@@ -18,6 +18,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    sync::watch,
     time::{interval, sleep},
 };
 use tracing::{info, warn};
@@ -31,28 +32,29 @@ use crate::{
         check::Check,
         middleware::Limits,
         pace::Pace,
+        passing::{Passing, received},
         serve::{Secure, Timeouts, serve_over},
         state::{AppState, Manner},
     },
     clock::Elapsed,
     commands::demo,
-    config::{self, DatabasePlans, Settings},
+    config::{self, Settings},
     core::waiting::Loops,
     extenders::{self, Extenders},
     live::{
-        self, Clusters, DEFAULT_CLUSTER, Remembering,
+        self, Clusters, DEFAULT_CLUSTER, Remembering, SYSTEM_CLUSTER,
         upkeep::{Compact, Expire, ForgetPolicies, Job, Upkeep},
     },
     service::{
         Freshness, Service,
         access::uses::KeptUses,
-        bind,
+        bind, clusters,
         lead::Leads,
         lifecycle::{Lifecycle, events::ExpireEvents},
         objects::{AdmissionMode, create_built_in},
         scheduler::Scheduler,
     },
-    store::{self, Keep, PlanMode, Storage, StoreError, Writable},
+    store::{Keep, Storage, StoreError, Writable},
     telemetry::{
         self,
         trace::{TraceError, Tracing},
@@ -63,10 +65,12 @@ mod access;
 pub mod archive;
 mod audit;
 mod autoscale;
+mod database;
 mod decisions;
 pub mod migrate;
 mod mirrors;
 mod policy_file;
+mod replicas;
 mod scaling;
 mod sources;
 mod tls;
@@ -131,6 +135,9 @@ pub enum Error {
     /// A live cluster cannot be mirrored.
     #[error("cannot mirror a live cluster: {0}")]
     Sync(String),
+    /// Clusters cannot be shared with other replicas.
+    #[error("cannot share clusters: {0}")]
+    Replicas(String),
     /// The certificates cannot be used.
     #[error("cannot serve over TLS: {0}")]
     Tls(String),
@@ -186,8 +193,11 @@ struct Server {
     scheduler: Option<Scheduler>,
     autoscaling: autoscale::Loops,
     recovery: Option<Leads>,
+    conditions: Option<Leads>,
     tracing: Option<Tracing>,
     certificates: Option<Certificates>,
+    /// The address for other replicas, and its router.
+    door: Option<(TcpListener, Secure, Router)>,
 }
 
 async fn start(settings: &Settings) -> Result<Server, Error> {
@@ -201,18 +211,15 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     let listener = TcpListener::bind(&settings.listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     let certificates = Certificates::load(settings).await.map_err(Error::Tls)?;
+    let holder = Uuid::new_v4();
+    let sharing = replicas::open(settings, holder).await?;
     let policy = settings.policy_config_file.as_deref().map(policy_file::read).transpose()?;
     let configured = sources::configured(settings)?;
-    let store = open(settings, true).await?;
+    let store = database::open(settings, true).await?;
     if !settings.no_migrate {
         store.migrate().await?;
     }
-    let remembering = Remembering {
-        victims_for: settings.remember_victims,
-        binds_for: settings.assume_extender_binds,
-        elapsed: Elapsed::default(),
-    };
-    let clusters = Clusters::limited(store, limits(settings)).with_remembering(remembering);
+    let clusters = Clusters::limited(store, limits(settings)).with_remembering(remembering(settings));
     let store = clusters.store().clone();
     if let Some(text) = policy {
         policy_file::put_in_force(&clusters, text).await?;
@@ -230,6 +237,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         admission,
         sources: live_clusters.sources(),
         decisions: decisions::log(settings, &store),
+        replicas: sharing.as_ref().map(|sharing| sharing.replicas.clone()).unwrap_or_default(),
         ..Service::new(clusters, freshness, extenders)
     };
     if let Some(most) = settings.sync.max_sync_lag {
@@ -237,16 +245,9 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     }
     if store.migration_status().await?.is_current() {
         sources::store(&service, &configured).await?;
+        service.replicas.start(&service).await;
     }
-    // A mirror has the objects of its source, and no others.
-    let is_mirror = |cluster: Arc<live::Cluster>| cluster.view().source.is_some();
-    if admission == AdmissionMode::Kubernetes
-        && !service.clusters.followed(DEFAULT_CLUSTER).is_some_and(is_mirror)
-        && store.migration_status().await?.is_current()
-        && let Err(error) = create_built_in(&service, &DEFAULT_CLUSTER.into()).await
-    {
-        tracing::warn!(cluster = DEFAULT_CLUSTER, %error, "the built-in namespaces and priority classes are not there");
-    }
+    add_built_in(&service).await?;
     let authenticator = access::authenticator(settings, address.ip()).await?;
     checks.push(sources::check(&service, authenticator.is_none()));
     let audit = audit::audit(settings, &store, authenticator.is_some())?;
@@ -258,14 +259,18 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         authenticator,
         audit,
         proxies: settings.limits.trusted_proxies.clone(),
+        passing: sharing.as_ref().map(|sharing| sharing.passing.clone()),
     };
     let state = AppState::asked(manner, service, checks, metrics);
     let endpoint = settings.otlp_endpoint.as_ref();
     let tracing = endpoint.map(|endpoint| Tracing::start(endpoint, settings.trace_ratio)).transpose()?;
     let diagnostics = Diagnostics { tracing: tracing.clone(), profiling: settings.profiling };
     let guard = Guard::new(&[address.ip()], settings.allowed_hosts.clone(), settings.allowed_origins.clone());
-    let router = api::router(state.clone(), request_limits(settings), diagnostics).layer(Extension(guard));
-    let holder = Uuid::new_v4();
+    let router = api::router(state.clone(), request_limits(settings), diagnostics);
+    let door = sharing
+        .and_then(|sharing| sharing.door)
+        .map(|(listener, secure)| (listener, secure, received(router.clone(), state.replicas.clone())));
+    let router = router.layer(Extension(guard));
     let uses = state.manner.authenticator.as_ref().map(|known| known.uses.keep(&state));
     let upkeep = (Upkeep::start(&store, holder, jobs(settings, &state.clusters)), uses);
     // Facts end where they come from.
@@ -277,6 +282,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     let autoscaling = autoscale::Loops::start(settings, &state, holder)?;
     let mirrors = live_clusters.mirrors(&state, holder);
     let recovery = are_reached.then(|| bind::look_after(&state, holder));
+    let conditions = are_reached.then(|| clusters::conditions::keep(&state, holder));
     Ok(Server {
         listener,
         address,
@@ -289,9 +295,33 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         scheduler,
         autoscaling,
         recovery,
+        conditions,
         tracing,
         certificates,
+        door,
     })
+}
+
+/// Creates the built-in objects of the default cluster under the rules of Kubernetes. A mirror has the objects of its source, and no others.
+async fn add_built_in(service: &Service) -> Result<(), Error> {
+    let is_mirror = |cluster: Arc<live::Cluster>| cluster.view().source().is_some();
+    if service.admission == AdmissionMode::Kubernetes
+        && !service.clusters.followed(DEFAULT_CLUSTER).is_some_and(is_mirror)
+        && service.store.migration_status().await?.is_current()
+        && let Err(error) = create_built_in(service, &DEFAULT_CLUSTER.into()).await
+    {
+        tracing::warn!(cluster = DEFAULT_CLUSTER, %error, "the built-in namespaces and priority classes are not there");
+    }
+    Ok(())
+}
+
+/// How long decisions that are not stored yet are remembered.
+fn remembering(settings: &Settings) -> Remembering {
+    Remembering {
+        victims_for: settings.remember_victims,
+        binds_for: settings.assume_extender_binds,
+        elapsed: Elapsed::default(),
+    }
 }
 
 /// How extenders of policies are called.
@@ -303,15 +333,17 @@ fn extender_options(settings: &Settings) -> extenders::Options {
     }
 }
 
-/// Loads the default cluster before the first request, so that no request waits for it. Readiness reports an outdated schema.
+/// Loads the default cluster and the Cluster objects before the first request, so that no request waits for them. Readiness reports an outdated schema.
 async fn load_default(store: &Arc<dyn Storage>, clusters: &Clusters) -> Result<(), Error> {
     if store.migration_status().await?.is_current() {
-        match clusters.get(DEFAULT_CLUSTER).await {
-            Ok(_) => {}
-            Err(error @ StoreError::Corrupt(_)) => {
-                tracing::error!(cluster = DEFAULT_CLUSTER, %error, "the cluster cannot be read; others are served");
+        for cluster in [SYSTEM_CLUSTER, DEFAULT_CLUSTER] {
+            match clusters.get(cluster).await {
+                Ok(_) => {}
+                Err(error @ StoreError::Corrupt(_)) => {
+                    tracing::error!(cluster, %error, "the cluster cannot be read; others are served");
+                }
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => return Err(error.into()),
         }
     }
     Ok(())
@@ -349,7 +381,7 @@ impl Server {
     /// Serves until the signal to stop: then it is not ready, drains requests, and closes the database.
     async fn run(self, settings: &Settings, stop: impl Future<Output = ()>) -> Result<(), Error> {
         let Self { listener, address, store, state, router, upkeep, lifecycle, mirrors, .. } = self;
-        let Self { scheduler, autoscaling, recovery, tracing, certificates, .. } = self;
+        let Self { scheduler, autoscaling, recovery, conditions, tracing, certificates, door, .. } = self;
         let scheme = if certificates.is_some() { "https" } else { "http" };
         info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on {scheme}://{address} (the page: {scheme}://{address}/ui/, the API: {scheme}://{address}/docs)");
         if state.manner.authenticator.is_none() && !address.ip().to_canonical().is_loopback() {
@@ -368,22 +400,33 @@ impl Server {
             reply_wait: settings.max_body_wait,
         };
         let secure = certificates.as_ref().map(|certificates| Secure::new(certificates.tls.clone()));
-        serve_over(listener, secure, router, timeouts, async {
+        let (stopping, stopped) = watch::channel(());
+        let of_clients = serve_over(listener, secure, router, timeouts, async {
             stop.await;
             info!("stopping");
             state.stop();
+            state.replicas.end(&*store).await;
             sleep(settings.shutdown_delay).await;
             // Their clients go on at another replica.
             state.clusters.end_watches();
-        })
-        .await;
+            state.manner.passing.iter().for_each(Passing::end_watches);
+            drop(stopping);
+        });
+        let of_replicas = async {
+            if let Some((listener, secure, router)) = door {
+                let mut stopped = stopped;
+                let closed = async { drop(stopped.changed().await) };
+                serve_over(listener, Some(secure), router, timeouts, closed).await;
+            }
+        };
+        tokio::join!(of_clients, of_replicas);
         mirrors.end().await;
         if let Some(scheduler) = scheduler {
             scheduler.end().await;
         }
         autoscaling.end().await;
-        if let Some(recovery) = recovery {
-            recovery.end().await;
+        for leads in [recovery, conditions].into_iter().flatten() {
+            leads.end().await;
         }
         drop((upkeep, lifecycle, certificates));
         if let Some(audit) = &state.manner.audit {
@@ -460,52 +503,6 @@ fn jobs(settings: &Settings, clusters: &Clusters) -> Vec<Box<dyn Job>> {
         Box::new(audit::prune(settings)),
         Box::new(decisions::prune(settings)),
     ]
-}
-
-fn database_url(settings: &Settings) -> Result<String, StoreError> {
-    settings.database.url().map_err(|why| StoreError::Url(format!("--database-url-file: {why}")))
-}
-
-fn plan_mode(plans: DatabasePlans) -> PlanMode {
-    match plans {
-        DatabasePlans::Auto => PlanMode::Auto,
-        DatabasePlans::Custom => PlanMode::Custom,
-        DatabasePlans::Generic => PlanMode::Generic,
-    }
-}
-
-fn database_options(settings: &Settings) -> store::Options {
-    store::Options {
-        max_connections: settings.database.database_max_connections,
-        acquire_timeout: settings.database.database_acquire_timeout,
-        statement_timeout: settings.database.database_statement_timeout,
-        history: Some(settings.history_retention).filter(|retention| !retention.is_zero()),
-        wait: settings.database.database_wait,
-        plans: plan_mode(settings.database.database_plans),
-        ..store::Options::default()
-    }
-}
-
-/// `create`: a database file that is not there is made.
-async fn open(settings: &Settings, create: bool) -> Result<Arc<dyn Storage>, StoreError> {
-    let options = store::Options { create, ..database_options(settings) };
-    let url = database_url(settings)?;
-    let store = store::open(&url, &options).await?;
-    let unverified = store::unverified(&url);
-    if !unverified.is_empty() {
-        warn!(
-            "the database at {} is not verified: somebody on the way to it can read and change everything. Add \
-             sslmode=verify-full and sslrootcert=FILE to its URL",
-            unverified.join(", ")
-        );
-    }
-    if config::shows_password(std::env::args()) {
-        warn!(
-            "a password stands on the command line, where every user of this machine reads it: use --database-url-file or the \
-             variable PODBERTH_DATABASE_URL"
-        );
-    }
-    Ok(store)
 }
 
 /// The readiness checks of this process. An unreachable database alone does not fail them: decisions go on from the snapshot, and

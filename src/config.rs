@@ -29,6 +29,7 @@ mod database;
 mod decisions;
 mod hpa;
 mod limits;
+mod replicas;
 mod shown;
 mod sync;
 mod tls;
@@ -43,6 +44,7 @@ pub use self::{
     decisions::DecisionSettings,
     hpa::HpaSettings,
     limits::LimitSettings,
+    replicas::ReplicaSettings,
     sync::SyncSettings,
     tls::TlsSettings,
     values::ClusterNames,
@@ -126,6 +128,10 @@ pub struct Settings {
     /// the default one. Of several processes on a database one does it
     #[arg(long = "loop", value_name = "NAMES")]
     pub loops: Option<Loops>,
+
+    /// Settings of replicas that share clusters.
+    #[command(flatten)]
+    pub replicas: ReplicaSettings,
 
     /// Settings of live clusters.
     #[command(flatten)]

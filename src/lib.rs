@@ -74,6 +74,7 @@
 //! | observer | the receiver of a plugin's begin and end, which takes the time | [`core::observe`] |
 //! | outbox | binds that are stored and on their way to an API server, each an object beside its pod | [`wire::outbox`], [`service::bind`] |
 //! | overlay | a node with other pods on it than the snapshot has | [`core::overlay`] |
+//! | owner | one of the two replicas that keep a cluster in memory, where replicas share clusters | [`service::replicas`] |
 //! | plan | the changes that a decision demands, carried out whole or not at all | [`core::plan`] |
 //! | profile | a compiled policy, or one profile of a configuration: predicates, priorities, weights, arguments | [`core::policy`] |
 //! | rehearsal | judging a batch before its transaction, on the expected state | [`live`] |

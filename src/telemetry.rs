@@ -198,6 +198,9 @@ metrics! {
         "Decisions that are not recorded, by reason: dropped (there was no room), refused (by the ledger), unreadable, removed (with their cluster).";
     DECISIONS_WAITING = "decisions_waiting", Kind::Gauge, "Decisions that wait to be recorded.";
     WRITES_REFUSED = "writes_refused_total", Kind::Counter, "Objects not written, by reason.";
+    REPLICAS = "replicas", Kind::Gauge, "Replicas that share clusters, as this process sees them; absent where clusters are not shared.";
+    REQUESTS_PASSED_ON = "requests_passed_on_total", Kind::Counter,
+        "Requests for clusters of other replicas, by the one that answered: owner, other-owner, self (no owner could be reached), none (an owner went away meanwhile).";
     CLUSTERS_LIVE = "clusters_live", Kind::Gauge, "Clusters that this process keeps in memory.";
     CLUSTERS_AWAY = "clusters_away", Kind::Gauge, "Clusters in memory that cannot be read at the moment.";
     WATCHER_RESTARTS = "cluster_watcher_restarts_total", Kind::Counter, "Number of times that the watcher of the clusters ended by a fault.";

@@ -289,13 +289,13 @@ async fn fork_of_a_mirror_mirrors_nothing() {
     };
     let written = store.commit("default", vec![write], Atomicity::AllOrNothing).await.expect("the store writes");
     let live = server.state.clusters.get("default").await.expect("it loads");
-    assert!(live.reached(written.revision, Duration::from_secs(30)).await && live.view().source.is_some());
+    assert!(live.reached(written.revision, Duration::from_secs(30)).await && live.view().source().is_some());
     server.post(PODS, pod("x", "1")).await.fails(405, "MethodNotAllowed");
 
     make(&server, json!({"name": "try"})).await;
     let cluster = fork::cluster_of("default", "try");
     server.post(&format!("/forks/try{PODS}"), pod("x", "1")).await.is(201);
-    assert!(server.state.clusters.get(&cluster).await.expect("it loads").view().source.is_none());
+    assert!(server.state.clusters.get(&cluster).await.expect("it loads").view().source().is_none());
     let key = Key::new(wire::source::KIND, "", wire::source::NAME);
     assert_eq!(server.state.store.get(&cluster, &key).await, Ok(None));
     server.post("/forks/try/api/v1/nodes", node("large", "8")).await.is(201);

@@ -9,10 +9,9 @@ use axum::{
     response::Response,
 };
 
-use super::{cluster::ClusterName, guarded::guarded, identity::AUDIT_ID, peer};
+use super::{cluster, guarded::guarded, identity::AUDIT_ID, peer};
 use crate::{
     core::audit::Stage,
-    live::fork,
     origin::TrustedProxies,
     service::audit::{self, Audit, Client, LARGEST_BODY, Trail, Unanswered},
     wire::access::token,
@@ -54,14 +53,7 @@ fn client(request: &Request, proxies: &TrustedProxies) -> Client {
     let headers = request.headers();
     let text =
         |name: &HeaderName| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    let uri = match request.extensions().get::<ClusterName>() {
-        Some(ClusterName(cluster)) => match fork::split(cluster) {
-            Some((base, name)) => format!("/clusters/{base}/forks/{name}{path}"),
-            None => format!("/clusters/{cluster}{path}"),
-        },
-        None => path.to_owned(),
-    };
+    let uri = cluster::full_path(request.uri(), request.extensions().get());
     Client {
         audit_id: text(&AUDIT_ID).unwrap_or_default(),
         uri: token::masked(&uri),

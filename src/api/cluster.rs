@@ -13,7 +13,7 @@ use axum::{
 use tower::{ServiceExt, service_fn};
 
 use crate::{
-    live::DEFAULT_CLUSTER,
+    live::{DEFAULT_CLUSTER, fork},
     service::{
         clusters::check_name,
         error::{Error, Result},
@@ -142,6 +142,16 @@ fn fork_of(uri: &Uri, cluster: Option<&ClusterName>) -> Result<Option<(ClusterNa
     let rest = rest.trim_start_matches('/');
     let rest = if is_folded(rest) { rest.trim_end_matches('/') } else { rest };
     Ok(Some((fork, with_path(uri, rest)?)))
+}
+
+/// The path and query of a request as its sender could have asked for it, without any token.
+pub(super) fn full_path(uri: &Uri, cluster: Option<&ClusterName>) -> String {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let Some(ClusterName(cluster)) = cluster else { return path.to_owned() };
+    match fork::split(cluster) {
+        Some((base, name)) => format!("/clusters/{base}/forks/{name}{path}"),
+        None => format!("/clusters/{cluster}{path}"),
+    }
 }
 
 /// The URI with another path, which lacks its slash.

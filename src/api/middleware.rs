@@ -26,6 +26,7 @@ use super::{
     line_feed,
     linger::reading_on,
     pace::Pace,
+    passing,
     query_names::{self, Names},
     seating::Seating,
     validity::Credential,
@@ -142,6 +143,9 @@ async fn answered(budget: &Budget, mut request: Request, next: Next) -> Response
     let Budget { time, decoded, gate, seating, .. } = budget;
     // Nothing of a request outlives its panic but what is shared, and that is behind locks.
     let reply = async {
+        if let Err(refusal) = passing::check(&request) {
+            return refusal.into_response();
+        }
         if let Some(gate) = gate.as_ref().filter(|gate| gate.asks(&request)) {
             request = match gate.admit(request).await {
                 Ok(request) => request,
@@ -206,6 +210,8 @@ fn caught(panic: &(dyn Any + Send)) -> Response {
 async fn observed(State(budget): State<Arc<Budget>>, mut request: Request, next: Next) -> Response {
     let id = identity::request_id(request.headers());
     let audit_id = budget.audit.as_ref().map(|_| identity::audit_id(request.headers(), &id));
+    // Another replica tells it too.
+    request.headers_mut().insert(REQUEST_ID, id.clone());
     if let Some(audit_id) = &audit_id {
         request.headers_mut().insert(AUDIT_ID, audit_id.clone());
     }

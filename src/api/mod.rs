@@ -43,6 +43,7 @@ pub mod decisions;
 mod discovery;
 pub mod docs;
 pub mod document;
+mod ending;
 pub mod error;
 pub mod evictions;
 pub mod explain;
@@ -63,8 +64,10 @@ pub mod observe;
 pub mod openapi;
 pub mod overview;
 pub mod pace;
+pub mod passing;
 pub mod peer;
 pub mod pending;
+pub mod placements;
 mod places;
 pub mod policy;
 pub mod preempt;
@@ -111,6 +114,8 @@ fn bulk_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(autoscale::scale_up::scale_up))
         .routes(routes!(autoscale::vpa::vpa))
         .routes(routes!(policy::diff::compare_policy))
+        .routes(routes!(placements::place))
+        .routes(routes!(placements::estimate))
         .routes(routes!(schedule::schedule))
         .routes(routes!(resources::import::import))
 }

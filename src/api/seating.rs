@@ -44,6 +44,7 @@ impl Class {
             "/explain"
             | "/import"
             | "/simulate"
+            | "/placements/estimate"
             | "/autoscale/scale-down"
             | "/reschedule"
             | "/autoscale/scale-up"

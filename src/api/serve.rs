@@ -23,6 +23,7 @@ use tracing::{debug, warn};
 use super::{
     connection::Connection,
     pace::Pace,
+    passing,
     peer::Peer,
     places::{Handshake, PAUSE, Places},
     replies::Replies,
@@ -34,6 +35,9 @@ use crate::{
 
 /// Requests that one HTTP/2 connection may have in progress.
 const HTTP2_STREAMS: u32 = 256;
+
+/// Bytes of the headers of a request that another replica passes on: those of its client, and its sender.
+const HEADERS_OF_REPLICAS: u32 = 1 << 20;
 
 /// Handshakes in progress at once. One more ends the oldest if that is slow, and else waits.
 const HANDSHAKES: usize = 512;
@@ -64,6 +68,8 @@ pub struct Secure {
     tls: Tls,
     within: Duration,
     places: Arc<Places<Handshake>>,
+    /// `true` for connections of other replicas, each of which has the requests of many clients.
+    are_replicas: bool,
 }
 
 impl Secure {
@@ -74,7 +80,12 @@ impl Secure {
 
     /// Handshakes with a longest time, and how many there may be at once.
     pub fn within(tls: Tls, within: Duration, most: usize) -> Self {
-        Self { tls, within, places: Arc::new(Places::new(most)) }
+        Self { tls, within, places: Arc::new(Places::new(most)), are_replicas: false }
+    }
+
+    /// Handshakes with other replicas.
+    pub fn of_replicas(tls: Tls) -> Self {
+        Self { are_replicas: true, ..Self::new(tls) }
     }
 
     /// Performs the handshake of a client whose first byte has come.
@@ -146,8 +157,9 @@ pub async fn serve_over(
                 _ = until_stop.changed() => None,
             };
             if let Some((stream, secured)) = opened {
+                let are_replicas = secure.is_some_and(|secure| secure.are_replicas);
                 let ended = tokio::select! {
-                    ended = served(stream, (secured, peer), router, timeouts, watcher, connection.clone()) => ended,
+                    ended = served(stream, (secured, peer), router, (timeouts, are_replicas), watcher, connection.clone()) => ended,
                     () = connection.to_be_closed(timeouts.idle) => Err("it was idle, or its client took nothing".into()),
                 };
                 if let Err(error) = ended {
@@ -203,13 +215,21 @@ async fn served(
     stream: Stream<Socket>,
     (secured, peer): (Option<Secured>, Option<Peer>),
     router: Router,
-    Timeouts { idle, .. }: Timeouts,
+    (Timeouts { idle, .. }, are_replicas): (Timeouts, bool),
     watcher: Watcher,
     connection: Arc<Connection>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(idle);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(idle).max_concurrent_streams(HTTP2_STREAMS);
+    if are_replicas {
+        builder
+            .http2()
+            .max_concurrent_streams(None)
+            .max_header_list_size(HEADERS_OF_REPLICAS)
+            .initial_stream_window_size(passing::WINDOW)
+            .initial_connection_window_size(passing::WINDOW_OF_ALL);
+    }
     let service = service_fn(move |mut request: Request<Incoming>| {
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);

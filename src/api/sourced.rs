@@ -22,7 +22,7 @@ pub(super) fn told(service: &Service, cluster: &str, mut reply: Response) -> Res
     if !service.sources.are_known() {
         return reply;
     }
-    if service.clusters.followed(cluster).is_none_or(|cluster| cluster.view().source.is_none()) {
+    if service.clusters.peek(cluster).is_none_or(|cluster| cluster.view().source().is_none()) {
         return reply;
     }
     let now = clock::now();

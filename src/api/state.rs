@@ -7,7 +7,7 @@ use std::sync::{
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use super::check::Check;
+use super::{check::Check, passing::Passing};
 use crate::{
     extenders::Extenders,
     live::Clusters,
@@ -30,6 +30,8 @@ pub struct Manner {
     pub proxies: TrustedProxies,
     /// The record of requests; `None` where there is none.
     pub audit: Option<Audit>,
+    /// The way to the other replicas; `None` where all requests are answered here.
+    pub passing: Option<Passing>,
 }
 
 /// The contents of [`AppState`].

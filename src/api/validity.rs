@@ -1,21 +1,11 @@
 //! The end of a long reply with the credential by which it was asked for: a watch of a token or certificate that is revoked or has ended ends.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use axum::{
-    body::{Body, Bytes, HttpBody},
-    extract::Request,
-    response::Response,
-};
-use hyper::body::{Frame, SizeHint};
+use axum::{body::HttpBody, extract::Request, response::Response};
 use tokio::time::sleep;
 
-use super::state::AppState;
+use super::{ending::ending, state::AppState};
 use crate::{clock, net::Secured, service::access::authenticate::is_valid, wire::access::token::Token};
 
 /// Interval of looking if a credential is still valid.
@@ -54,47 +44,13 @@ impl Credential {
         if response.body().size_hint().upper().is_some() {
             return response;
         }
-        let ended = Box::pin(async move {
+        ending(response, async move {
             loop {
                 sleep(LOOK_EVERY).await;
                 if !self.is_valid().await {
                     return;
                 }
             }
-        });
-        response.map(|body| Body::new(Bounded { body: Some(body), ended }))
-    }
-}
-
-/// A body that ends when its credential does.
-struct Bounded {
-    /// `None` once it has ended.
-    body: Option<Body>,
-    ended: Pin<Box<dyn Future<Output = ()> + Send>>,
-}
-
-impl HttpBody for Bounded {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.body.is_some() && self.ended.as_mut().poll(context).is_ready() {
-            self.body = None;
-        }
-        match &mut self.body {
-            Some(body) => Pin::new(body).poll_frame(context),
-            None => Poll::Ready(None),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
+        })
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 
-use super::{Error, open};
+use super::{Error, database};
 use crate::{
     commands::archive,
     config::Settings,
@@ -56,7 +56,7 @@ pub struct Import {
 pub async fn export(command: &Export) -> Result<(), Error> {
     let settings = &command.settings;
     telemetry::log(settings.log_level.filter(), settings.log_format);
-    let store = open(settings, false).await?;
+    let store = database::open(settings, false).await?;
     let exported = if command.file == Path::new("-") {
         write(&*store, command, &mut BufWriter::new(io::stdout())).await
     } else {
@@ -128,7 +128,7 @@ pub async fn import(command: &Import) -> Result<(), Error> {
         begin if !archive::begins(begin) => return Err(Error::Archive(archive::NO_EXPORT.into())),
         _ => {}
     }
-    let store = open(settings, !settings.no_migrate).await?;
+    let store = database::open(settings, !settings.no_migrate).await?;
     if !settings.no_migrate {
         store.migrate().await?;
     }
@@ -142,12 +142,8 @@ async fn read(store: &dyn Storage, command: &Import, input: &mut (dyn BufRead + 
     let mut clusters = 0;
     while let Some(done) = archive::import(store, input, command.cluster.as_deref(), how).await.map_err(refusal)? {
         tracing::info!(cluster = done.cluster, revision = done.head.revision, count = done.count, "imported");
-        if let Some(source) = done.source {
-            tracing::warn!(
-                cluster = done.cluster,
-                source,
-                "the exported cluster mirrored a live one, the imported one does not"
-            );
+        for source in &done.sources {
+            tracing::warn!(source, "the exported cluster mirrored a live one, the imported one does not");
         }
         clusters += 1;
         if command.cluster.is_some() && !input.fill_buf().is_ok_and(<[u8]>::is_empty) {

@@ -3,7 +3,7 @@
 use clap::Args;
 use tracing::info;
 
-use super::{Error, database_options, database_url, open};
+use super::{Error, database};
 use crate::{
     config::Settings,
     store::{self, Finding, Remark},
@@ -28,16 +28,16 @@ pub async fn migrate(command: &Migrate) -> Result<(String, bool), Error> {
     let settings = &command.settings;
     telemetry::log(settings.log_level.filter(), settings.log_format);
     if command.check {
-        let findings = store::inspect(&database_url(settings)?, &database_options(settings)).await?;
+        let findings = store::inspect(&database::url(settings)?, &database::options(settings)).await?;
         let is_good = !findings.iter().any(|found| matches!(found.remark, Some(Remark::Problem(_))));
         return Ok((shown(&findings), is_good));
     }
-    let store = open(settings, true).await?;
+    let store = database::open(settings, true).await?;
     store.migrate().await?;
     store.close().await;
     info!("the database's schema is up to date");
     if command.citus {
-        store::distribute(&database_url(settings)?, &database_options(settings)).await?;
+        store::distribute(&database::url(settings)?, &database::options(settings)).await?;
         info!("the tables are spread over the servers of Citus");
     }
     Ok((String::new(), true))

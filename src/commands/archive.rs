@@ -22,9 +22,10 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     hex::hex,
-    service::{lead, source::guard},
+    service::{lead, source::mirrored},
     store::{Head, Key, Past, Record, Restore, Source, Storage, StoreError, Visitor},
     wire::{
+        objects::member_cluster,
         outbox,
         source::{self, ClusterSource},
     },
@@ -165,8 +166,8 @@ pub struct Imported {
     pub count: u64,
     /// Revision of the cluster after the import.
     pub head: Head,
-    /// The live cluster that the exported one mirrored. The imported one mirrors none.
-    pub source: Option<String>,
+    /// The live clusters that the export names as sources of mirrors, each after the mirror's name. What is imported mirrors none.
+    pub sources: Vec<String>,
 }
 
 /// Reads the next cluster of an export and restores it, whole or not at all; `None` at the end of the input. `rename`
@@ -179,7 +180,7 @@ pub async fn import(
 ) -> Result<Option<Imported>, StoreError> {
     let Some(mut reader) = Reader::open(input).map_err(StoreError::Stopped)? else { return Ok(None) };
     let cluster = rename.map_or_else(|| reader.cluster.clone(), str::to_owned);
-    if guard::is_mirrored(store, &cluster).await? {
+    if mirrored::is_mirror(store, &cluster).await? {
         let why = format!(
             "the cluster {cluster:?} mirrors a live one: end that (PUT /clusters/{cluster} with {{\"source\": null}}), or import under another name"
         );
@@ -189,7 +190,7 @@ pub async fn import(
         StoreError::Stopped(why) => StoreError::Stopped(format!("{cluster}: {why}; nothing of it was imported")),
         other => other,
     })?;
-    Ok(Some(Imported { cluster, count: reader.count, head, source: reader.source }))
+    Ok(Some(Imported { cluster, count: reader.count, head, sources: reader.sources }))
 }
 
 /// Tells if the input begins like an export, as far as the buffered bytes show.
@@ -212,8 +213,8 @@ struct Reader<'a> {
     hash: Sha256,
     count: u64,
     ended: bool,
-    /// The live cluster that the exported one mirrored.
-    source: Option<String>,
+    /// The live clusters that were mirrored, each after the mirror's name.
+    sources: Vec<String>,
 }
 
 /// The kinds that are about a live cluster, and about who does what for it.
@@ -228,7 +229,7 @@ impl<'a> Reader<'a> {
         match serde_json::from_slice(&line) {
             Ok(Mark::Cluster { version: VERSION, cluster, revision, count: expected }) => {
                 let hash = Sha256::new_with_prefix(&line);
-                Ok(Some(Self { input, cluster, revision, expected, hash, count: 0, ended: false, source: None }))
+                Ok(Some(Self { input, cluster, revision, expected, hash, count: 0, ended: false, sources: Vec::new() }))
             }
             Ok(Mark::Cluster { version, .. }) => Err(format!(
                 "the export has version {version} of the format, this binary reads version {VERSION}: export again with this release"
@@ -274,16 +275,37 @@ impl Source for Reader<'_> {
             self.count += 1;
             let record = record.map_err(|error| format!("object {}: {error}", self.count))?;
             self.hash.update(&text);
+            // Where releases before Cluster objects kept the source.
             if *record.key.kind == *source::KIND {
-                let source = ClusterSource::parse(&record.body);
-                self.source = Some(source.map_or_else(|_| "a live cluster".into(), |source| source.title()));
+                self.sources.push(mirrored_by(&self.cluster, &record.body));
             }
+            let (record, source) = without_source(record).map_err(|error| format!("object {}: {error}", self.count))?;
+            self.sources.extend(source.map(|source| mirrored_by(&record.key.name, &source)));
             if !OF_MIRRORS.contains(&&*record.key.kind) {
                 records.push(record);
             }
         }
         Ok((!records.is_empty()).then_some(records))
     }
+}
+
+/// The live cluster that a source names, after the cluster that mirrors it.
+fn mirrored_by(cluster: &str, source: &[u8]) -> String {
+    let title = ClusterSource::parse(source).map_or_else(|_| "a live cluster".into(), |source| source.title());
+    format!("{cluster}: {title}")
+}
+
+/// A Cluster object that names no live cluster, and the source that it had; any other object as it is.
+fn without_source(record: Record) -> Result<(Record, Option<Vec<u8>>), String> {
+    if *record.key.kind != *member_cluster::KIND || record.deleted {
+        return Ok((record, None));
+    }
+    let mut object: serde_json::Value = serde_json::from_slice(&record.body).map_err(|error| error.to_string())?;
+    let spec = object.get_mut("spec").and_then(serde_json::Value::as_object_mut);
+    let Some(source) = spec.and_then(|spec| spec.remove("source")).filter(|source| !source.is_null()) else {
+        return Ok((record, None));
+    };
+    Ok((Record { body: object.to_string().into(), ..record }, Some(source.to_string().into_bytes())))
 }
 
 fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>) -> Result<usize, String> {

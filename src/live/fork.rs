@@ -81,8 +81,7 @@ impl Clusters {
         })?;
         let epoch = self.store.head(cluster).await?.epoch;
         // Nothing is bound in the live cluster that the base mirrors.
-        let mut view = View::clone(&view);
-        view.source = None;
+        let view = view.without_source();
         let (revision, compact_revision) = (record.revision, record.revision);
         Ok(Some(Origin { view, head: Head { revision, compact_revision, epoch, token: Uuid::nil() }, fork }))
     }

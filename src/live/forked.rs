@@ -338,6 +338,10 @@ impl Upkeep for Forked {
         self.0.lease(name, holder, ttl).await
     }
 
+    async fn leases(&self, beginning: &str) -> Result<Vec<String>, StoreError> {
+        self.0.leases(beginning).await
+    }
+
     async fn remove(&self, cluster: &str) -> Result<bool, StoreError> {
         self.0.remove(cluster).await
     }

@@ -240,6 +240,10 @@ impl Upkeep for Gated {
         self.inner.compactable(keep).await
     }
 
+    async fn leases(&self, beginning: &str) -> Result<Vec<String>, StoreError> {
+        self.inner.leases(beginning).await
+    }
+
     async fn everywhere(&self, kind: &str) -> Result<Everywhere, StoreError> {
         self.answers()?;
         self.inner.everywhere(kind).await

@@ -24,6 +24,7 @@ use tokio::{
 };
 
 use self::{
+    fleet::Place,
     forked::Forked,
     journal::{Journal, Watch, WatchError},
     queue::{Queue, Waiting},
@@ -46,6 +47,7 @@ use crate::{
 pub mod access;
 mod draft;
 mod error;
+pub mod fleet;
 pub mod follow;
 pub mod fork;
 mod forked;
@@ -222,8 +224,8 @@ impl Clusters {
         if let Some(cluster) = self.followed(name) {
             return Ok(cluster);
         }
-        if self.store.head(name).await?.revision == 0 && name != DEFAULT_CLUSTER {
-            return Ok(Arc::new(Cluster::empty()));
+        if self.store.head(name).await?.revision == 0 && !stays(name) {
+            return Ok(Arc::new(Cluster::empty(&Place::new(name, self.registry.fleet()))));
         }
         self.keep(name).await
     }
@@ -255,7 +257,7 @@ impl Clusters {
             self.keep(cluster).await?
         };
         let commit = kept.commit(call, judgement).await.map_err(|error| self.of_fork(cluster, &kept, error))?;
-        if commit.revision == 0 && cluster != DEFAULT_CLUSTER {
+        if commit.revision == 0 && !stays(cluster) {
             self.registry.forget_unused(cluster, &kept);
         }
         Ok(commit)
@@ -276,7 +278,10 @@ impl Clusters {
     }
 
     /// Refuses to create a cluster that is not allowed. An existing cluster may have any name.
-    async fn check_may_be_made(&self, name: &str) -> Result<(), CommitError> {
+    ///
+    /// # Errors
+    /// [`CommitError::NotAllowed`], and those of the store.
+    pub async fn check_may_be_made(&self, name: &str) -> Result<(), CommitError> {
         let Some(names) = &self.limits.names else { return Ok(()) };
         let is_own = matches!(name, DEFAULT_CLUSTER | SYSTEM_CLUSTER);
         let may = is_own || names.contains(name) || self.store.head(name).await?.revision > 0;
@@ -306,6 +311,11 @@ impl Clusters {
     /// Ends all watches, and those that begin later at once: the server stops.
     pub fn end_watches(&self) {
         self.registry.end_watches();
+    }
+
+    /// Releases clusters of others that were not asked for in a time; their watches end first.
+    pub fn let_go(&self, after: Duration, is_of_others: impl Fn(&str) -> bool) {
+        self.registry.let_go(after, is_of_others);
     }
 
     /// Removes a cluster with everything that is kept of it, and its forks; whether it was there.
@@ -377,6 +387,11 @@ impl Clusters {
         self.registry.get(name).filter(|cluster| cluster.is_kept())
     }
 
+    /// Like [`Self::followed`], but it does not count as a request for the cluster, which may be released all the same.
+    pub fn peek(&self, name: &str) -> Option<Arc<Cluster>> {
+        self.registry.peek(name).filter(|cluster| cluster.is_kept())
+    }
+
     async fn keep(&self, name: &str) -> Result<Arc<Cluster>, StoreError> {
         self.registry.watch(&self.store, &self.limits);
         let turn = self.registry.turn(name);
@@ -387,7 +402,8 @@ impl Clusters {
         let origin = self.origin(name).await?;
         let bounds = (self.limits.most_waiting, self.limits.watches.kept);
         let fork = origin.as_ref().map(|origin| origin.fork.clone());
-        let (mut started, running) = writer::start(self.store.clone(), name, origin, bounds).await?;
+        let (mut started, running) =
+            writer::start(self.store.clone(), name, origin, Place::new(name, self.registry.fleet()), bounds).await?;
         started.fork = fork;
         started.in_flight = Arc::new(InFlight::new(&self.remembering));
         let started = Arc::new(started);
@@ -427,6 +443,11 @@ impl Clusters {
     }
 }
 
+/// `true` for clusters that are kept without requests, and before anything is written to them.
+fn stays(name: &str) -> bool {
+    matches!(name, DEFAULT_CLUSTER | SYSTEM_CLUSTER)
+}
+
 /// Deletes an object as it was read.
 fn delete(record: Record) -> Write {
     let precondition = Precondition::revision(record.revision);
@@ -434,11 +455,12 @@ fn delete(record: Record) -> Write {
 }
 
 impl Cluster {
-    fn empty() -> Self {
+    fn empty(place: &Place) -> Self {
         let status = Arc::new(Status::new(Head::default()));
         let (known_nodes, in_flight) = (Arc::default(), Arc::default());
         let queue = Arc::new(Queue::new(0));
-        Self { view: Arc::default(), status, queue, writer: None, journal: None, known_nodes, in_flight, fork: None }
+        let view = Arc::new(ArcSwap::from_pointee(View::default().at(place)));
+        Self { view, status, queue, writer: None, journal: None, known_nodes, in_flight, fork: None }
     }
 
     /// `true` if its writer has not ended.

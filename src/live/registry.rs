@@ -19,11 +19,14 @@ use tokio::{
 };
 
 use super::{
-    Cluster, DEFAULT_CLUSTER, Limits, fork,
+    Cluster, Limits, SYSTEM_CLUSTER,
+    fleet::Fleet,
+    fork,
     journal::WatchError,
     pace::{Pace, Round, Untold},
     past::Pasts,
     status::is_same,
+    stays,
 };
 use crate::{
     store::{Head, Heads, Hint, Listener, Reach, Standing, Storage, Store, StoreError},
@@ -45,6 +48,7 @@ pub(super) struct Registry {
     watcher: OnceLock<AbortHandle>,
     watches: OnceLock<Arc<Semaphore>>,
     pasts: Pasts,
+    fleet: Fleet,
     /// `true` once watches are to end.
     watches_end: channel::Sender<bool>,
 }
@@ -90,6 +94,7 @@ impl Default for Registry {
             watcher: OnceLock::new(),
             watches: OnceLock::new(),
             pasts: Pasts::default(),
+            fleet: Fleet::default(),
             watches_end: channel::Sender::new(false),
         }
     }
@@ -117,9 +122,19 @@ impl Registry {
         Some(found.cluster.clone())
     }
 
+    /// Like [`Self::get`], but no request.
+    pub(super) fn peek(&self, name: &str) -> Option<Arc<Cluster>> {
+        lock(&self.kept).get(name).map(|kept| kept.cluster.clone())
+    }
+
     /// All that are kept.
     pub(super) fn all(&self) -> Vec<Arc<Cluster>> {
         lock(&self.kept).values().map(|kept| kept.cluster.clone()).collect()
+    }
+
+    /// The Cluster objects.
+    pub(super) fn fleet(&self) -> &Fleet {
+        &self.fleet
     }
 
     /// The past views.
@@ -147,9 +162,9 @@ impl Registry {
     pub(super) fn insert(&self, name: &str, cluster: &Arc<Cluster>, most: usize) {
         let mut released = Vec::new(); // Dropped last, without the lock: it may be large.
         let mut kept = lock(&self.kept);
-        let is_idle =
-            |(name, kept): &(&String, &Kept)| *name != DEFAULT_CLUSTER && Arc::strong_count(&kept.cluster) == 1;
-        while kept.len() >= most.max(1) {
+        let is_idle = |(name, kept): &(&String, &Kept)| !stays(name) && Arc::strong_count(&kept.cluster) == 1;
+        // The one that has the Cluster objects is there besides.
+        while kept.len() - usize::from(kept.contains_key(SYSTEM_CLUSTER)) >= most.max(1) {
             let oldest = kept.iter().filter(is_idle).min_by_key(|(_, kept)| kept.asked).map(|(name, _)| name.clone());
             let Some(oldest) = oldest else { break };
             tracing::debug!(cluster = oldest, "released, to make room for another");
@@ -213,7 +228,7 @@ impl Registry {
     /// Releases clusters without requests for `after`, and those whose writer has ended.
     fn release(&self, after: Duration) {
         let is_idle = |name: &str, kept: &Kept| {
-            name != DEFAULT_CLUSTER && kept.asked.elapsed() >= after && Arc::strong_count(&kept.cluster) == 1
+            !stays(name) && kept.asked.elapsed() >= after && Arc::strong_count(&kept.cluster) == 1
         };
         self.pasts.release(Instant::now());
         let mut kept = lock(&self.kept);
@@ -225,6 +240,21 @@ impl Registry {
             } else {
                 tracing::debug!(cluster, "released: nobody has asked for it");
             }
+        }
+    }
+
+    /// Releases clusters of others without requests for `after`. One with watches is released after they have ended.
+    pub(super) fn let_go(&self, after: Duration, is_of_others: impl Fn(&str) -> bool) {
+        let mut kept = lock(&self.kept);
+        let is_to_go = |name: &String, kept: &Kept| kept.asked.elapsed() >= after && is_of_others(name);
+        for (_, kept) in kept.iter().filter(|(name, kept)| is_to_go(name, kept)) {
+            kept.cluster.journal().into_iter().for_each(|journal| journal.end_watches());
+        }
+        let is_unused = |kept: &Kept| Arc::strong_count(&kept.cluster) == 1;
+        let gone: Vec<_> = kept.extract_if(.., |name, kept| is_unused(kept) && is_to_go(name, kept)).collect();
+        drop(kept);
+        for (cluster, _) in &gone {
+            tracing::debug!(cluster, "released: other replicas own it");
         }
     }
 

@@ -4,7 +4,12 @@ use std::sync::{Arc, LazyLock};
 
 use imbl::OrdMap;
 
-use super::{access, parsed, reserved::Reserved};
+use super::{
+    access,
+    fleet::{self, Members, Place},
+    parsed,
+    reserved::Reserved,
+};
 use crate::{
     core::{
         claim_choice::ClaimChoice,
@@ -17,6 +22,7 @@ use crate::{
     store::{Bodies, Body, Record},
     wire::{
         kinds::{self, StoredKind},
+        objects::member_cluster,
         policy::{
             Document,
             revision::{self, Revision},
@@ -32,7 +38,7 @@ pub static BUILT_IN: LazyLock<Arc<Profile>> =
 
 /// The kinds whose bodies a view reads.
 pub(super) static BODIES: LazyLock<Bodies> = LazyLock::new(|| {
-    let own = [revision::IN_FORCE, reservation::KIND, source::KIND].map(str::to_owned);
+    let own = [revision::IN_FORCE, reservation::KIND, source::KIND, member_cluster::KIND].map(str::to_owned);
     let mut kinds: Vec<String> = kinds::ALL.iter().filter(|kind| kind.core().is_some()).map(StoredKind::key).collect();
     kinds.extend(own);
     kinds.extend(access::kinds().map(str::to_owned));
@@ -50,8 +56,11 @@ pub struct View {
     reserved: Reserved,
     /// Roles, bindings and tokens.
     pub access: access::Stored,
-    /// The live cluster that this one mirrors.
-    pub source: Option<Arc<ClusterSource>>,
+    /// The live cluster that this one mirrors, as earlier releases have stored it.
+    earlier_source: Option<Arc<ClusterSource>>,
+    /// The Cluster objects: of the system cluster alone.
+    members: Members,
+    place: Place,
 }
 
 /// A policy in force, compiled.
@@ -68,6 +77,29 @@ pub struct ActivePolicy {
 }
 
 impl View {
+    /// The live cluster that the cluster mirrors now. Its Cluster object tells; where there is none, what an earlier release has stored.
+    pub fn source(&self) -> Option<Arc<ClusterSource>> {
+        match self.place.member() {
+            Some(member) => member.source.clone(),
+            None => self.earlier_source.clone(),
+        }
+    }
+
+    /// The Cluster objects, if it is a view of the system cluster.
+    pub(super) fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// This view, as one of the cluster at this place.
+    pub(super) fn at(&self, place: &Place) -> Self {
+        Self { place: place.clone(), ..self.clone() }
+    }
+
+    /// This view, as one of a cluster that mirrors nothing.
+    pub(super) fn without_source(&self) -> Self {
+        Self { place: Place::default(), earlier_source: None, ..self.clone() }
+    }
+
     /// The reservations.
     #[cfg(test)]
     pub(super) fn reserved(&self) -> &Reserved {
@@ -213,7 +245,17 @@ impl View {
         }
         if &*record.key.kind == source::KIND {
             if !record.body_is_known(complete) {
-                self.source = read_source(record);
+                self.earlier_source = read_source(record);
+            }
+            return;
+        }
+        if &*record.key.kind == member_cluster::KIND {
+            if !record.body_is_known(complete) {
+                let name = Name::from(&*record.key.name);
+                match fleet::read(record) {
+                    Some(member) => drop(self.members.insert(name, member)),
+                    None => drop(self.members.remove(&name)),
+                }
             }
             return;
         }
@@ -311,7 +353,7 @@ impl Page {
 
 /// `true` if no decision reads objects of the record's kind.
 fn is_unread(record: &Record) -> bool {
-    let is_unread = |kind: &StoredKind| kind.is_shared() && kind.core().is_none();
+    let is_unread = |kind: &StoredKind| kind.is_shared() && !kind.is_of_all() && kind.core().is_none();
     kinds::by_key(&record.key.kind).is_some_and(is_unread) && !access::is_read(&record.key.kind)
 }
 
@@ -353,7 +395,7 @@ mod tests {
     #[test]
     fn bodies_are_read_of_the_kinds_that_views_read() {
         for kind in kinds::shared() {
-            let is_read = kind.core().is_some() || access::is_read(&kind.key());
+            let is_read = kind.core().is_some() || kind.is_of_all() || access::is_read(&kind.key());
             assert_eq!(BODIES.has(&kind.key()), is_read, "{}", kind.key());
         }
         assert!(BODIES.has(revision::IN_FORCE) && BODIES.has(reservation::KIND) && BODIES.has(source::KIND));

@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     Cluster, CommitError, View,
     draft::Draft,
+    fleet::Place,
     fork::Origin,
     journal::{self, Journal, Recorder},
     judgement::Judgement,
@@ -48,12 +49,13 @@ pub(super) async fn start(
     store: Arc<dyn Store>,
     name: &str,
     origin: Option<Origin>,
+    place: Place,
     (most_waiting, kept): (usize, journal::Bounds),
 ) -> Result<(Cluster, JoinHandle<()>), StoreError> {
     let mut reader = Reader::beginning(store.clone(), name, PAGE, origin);
     reader.catch_up().await?;
     let (view, seen) = reader.at_head().map(|(view, head)| (view.clone(), head)).unwrap_or_default();
-    let view = Arc::new(ArcSwap::from_pointee(view));
+    let view = Arc::new(ArcSwap::from_pointee(place.publishes(&view)));
     let status = Arc::new(Status::new(seen));
     let queue = Arc::new(Queue::new(most_waiting));
     let journal = Arc::new(Journal::new(store, name, status.progress.subscribe(), kept));
@@ -61,6 +63,7 @@ pub(super) async fn start(
         reader,
         queue: queue.clone(),
         view: view.clone(),
+        place,
         published: seen,
         status: status.clone(),
         journal: journal.clone(),
@@ -89,6 +92,7 @@ struct Writer {
     reader: Reader,
     queue: Arc<Queue>,
     view: Arc<ArcSwap<View>>,
+    place: Place,
     /// The head at which `view` was read.
     published: Head,
     status: Arc<Status>,
@@ -263,7 +267,7 @@ impl Writer {
         let Some((view, working)) = self.reader.at_head() else { return false };
         let news = !is_same(&working, &self.published);
         if news {
-            self.view.store(Arc::new(view.clone()));
+            self.view.store(Arc::new(self.place.publishes(view)));
             self.published = working;
         }
         if self.reader.store.writable() == Writable::Yes {

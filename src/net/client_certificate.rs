@@ -4,7 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::pki_types::{CertificateDer, UnixTime};
 
-use super::{server::Tls, subject};
+use super::{
+    replica::{Pin, pin},
+    server::Tls,
+    subject,
+};
 use crate::core::access::User;
 
 /// An extension of requests that came over TLS.
@@ -45,6 +49,11 @@ impl ClientCertificate {
         };
         let chain = chain.iter().map(|one| one.clone().into_owned()).collect();
         Some(Self { chain, user, ends, verified: Mutex::new(Verified { generation, refused: None }) })
+    }
+
+    /// The digest by which a replica is known.
+    pub fn pin(&self) -> Option<Pin> {
+        self.chain.first().map(pin)
     }
 
     /// Its user at a second since 1970; `None` if it names none.

@@ -9,7 +9,9 @@ mod client_certificate;
 mod clients;
 pub mod pem;
 mod reload;
+mod replica;
 mod server;
+pub(crate) mod signatures;
 mod stream;
 mod subject;
 
@@ -17,6 +19,7 @@ pub use accept::{Accepted, Refusal, accept};
 pub use client::{Shown, client_config};
 pub use client_certificate::{ClientCertificate, Secured};
 pub use reload::{Reload, Step};
+pub use replica::{Identity, Pin};
 pub use server::{Files, MinVersion, Tls};
 pub use stream::Stream;
 

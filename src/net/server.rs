@@ -134,6 +134,23 @@ impl Tls {
         })))
     }
 
+    /// Serves other replicas, with a certificate that is never replaced.
+    pub(super) fn of_replica(config: ServerConfig, verifier: Arc<dyn ClientCertVerifier>) -> Self {
+        let in_force = InForce {
+            generation: 0,
+            config: Arc::new(config),
+            verifier: Some(verifier),
+            seen: Seen::of(&Err(String::new())),
+            ends: i64::MAX,
+            lists_end: None,
+        };
+        Self(Arc::new(Shared {
+            minimum: MinVersion::Tls13,
+            in_force: ArcSwap::from_pointee(in_force),
+            refused: ArcSwapOption::empty(),
+        }))
+    }
+
     /// `true` if clients may have certificates.
     pub fn asks_clients(&self) -> bool {
         self.0.in_force.load().verifier.is_some()

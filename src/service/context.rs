@@ -222,6 +222,11 @@ fn missing(cluster: &str) -> Error {
 /// for so long that nothing is to be decided on what was known then.
 pub async fn take(service: &Service, cluster: &Arc<str>, fresh: Fresh) -> Result<DecisionContext> {
     let name = &**cluster;
+    if let Err(error) = service.clusters.fleet().await
+        && error.is_transient()
+    {
+        return Err(error.into());
+    }
     let live = service.clusters.get(name).await?;
     let head = if fresh.is_newest { service.store.head(name).await?.revision } else { 0 };
     let wanted = fresh.min_revision.unwrap_or(0).max(head);
@@ -248,7 +253,7 @@ pub async fn take(service: &Service, cluster: &Arc<str>, fresh: Fresh) -> Result
     let (known, in_flight) = (live.known_nodes().clone(), live.in_flight().clone());
     let view = live.view();
     let (mut source, mut stale) = (None, None);
-    if view.source.is_some() {
+    if view.source().is_some() {
         let now = clock::now();
         (source, stale) = (Some(service.sources.read(name, now)), service.sources.why_stale(name, now));
     }

@@ -31,6 +31,7 @@ use crate::{
     },
 };
 
+pub mod moves;
 pub mod taints;
 pub mod through;
 

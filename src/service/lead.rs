@@ -5,7 +5,7 @@
 //! call of it is refused as a whole if that object has been written by another one since.
 //!
 //! Leads are spread over processes by rendezvous hashing. Whoever finds a lease free takes it at once; if a process that the hash prefers shows itself
-//! afterwards, the leader hands over. A process shows itself by entries in the ledger. No clock of another process counts for that: a process is there
+//! afterwards, the leader hands over. Where replicas share clusters, the owners of a cluster lead its duties. A process shows itself by entries in the ledger. No clock of another process counts for that: a process is there
 //! if its newest entry is another one than at the last look.
 //!
 //! Whatever may still ask for a lease holds a token (a receiver of [`watch`]): a lease is given back when all tokens of its lead are gone.
@@ -226,7 +226,11 @@ where
             let mut of = of;
             loop {
                 match wanted(of.service.clone()).await {
-                    Ok(clusters) => of.round(&clusters, &run).await,
+                    Ok(mut clusters) => {
+                        // An owner has the cluster in memory anyway.
+                        clusters.retain(|cluster| of.service.replicas.keep(cluster));
+                        of.round(&clusters, &run).await;
+                    }
                     Err(error) => {
                         tracing::debug!(duty, error = error.for_log(), "it is not known which clusters are to be led");
                     }

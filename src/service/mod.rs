@@ -34,11 +34,13 @@ pub mod objects;
 pub mod overview;
 pub mod past;
 pub mod pending;
+pub mod placements;
 pub mod policies;
 pub mod policy_diff;
 pub mod preempt;
 pub mod prioritize;
 pub mod replay;
+pub mod replicas;
 pub mod reserve;
 pub mod scenario;
 pub mod schedule;
@@ -70,6 +72,8 @@ pub struct Service {
     pub sources: source::Sources,
     /// The record of decisions.
     pub decisions: decisions::Log,
+    /// The replicas that share the clusters.
+    pub replicas: replicas::Replicas,
 }
 
 impl Service {
@@ -85,6 +89,7 @@ impl Service {
             object_turns: objects::Turns::default(),
             sources: source::Sources::default(),
             decisions: decisions::Log::default(),
+            replicas: replicas::Replicas::default(),
         }
     }
 }

@@ -129,7 +129,7 @@ async fn mirror(shared: Shared, lead: Lead) {
                 return;
             }
         };
-        let Some(source) = live.view().source.clone() else {
+        let Some(source) = live.view().source() else {
             // It was removed, or is not seen yet.
             mirrored::changed(&shared.service, &cluster, None).await;
             continue;

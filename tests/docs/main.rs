@@ -129,8 +129,18 @@ async fn own_scheduler() {
 }
 
 #[tokio::test]
+async fn clusters() {
+    runs("docs/clusters.md", &[]).await;
+}
+
+#[tokio::test]
 async fn live_clusters() {
     runs("docs/live-clusters.md", &[]).await;
+}
+
+#[tokio::test]
+async fn placements() {
+    runs("docs/placements.md", &[]).await;
 }
 
 #[tokio::test]
@@ -228,6 +238,11 @@ async fn autoscale() {
 #[tokio::test]
 async fn autoscale_vpa() {
     runs("docs/autoscale-vpa.md", &[]).await;
+}
+
+#[tokio::test]
+async fn replicas() {
+    runs("docs/replicas.md", &[]).await;
 }
 
 #[tokio::test]

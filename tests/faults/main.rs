@@ -13,6 +13,7 @@ mod binds;
 mod client;
 mod history;
 mod load;
+mod patroni;
 mod postgres;
 mod proxy;
 mod replica;
@@ -109,8 +110,13 @@ impl Stage {
     }
 }
 
-async fn report(fault: &str, times: usize, mut history: History, postgres: &Postgres) {
-    let store = open(&postgres.url(), &Options::default()).await.expect("the database is there");
+async fn report(fault: &str, times: usize, history: History, postgres: &Postgres) {
+    report_on(fault, times, history, &postgres.url()).await;
+}
+
+/// Compares a history with the database of a URL.
+async fn report_on(fault: &str, times: usize, mut history: History, url: &str) {
+    let store = open(url, &Options::default()).await.expect("the database is there");
     let there = load::read_all(&*store).await;
     store.close().await;
     let findings = history.check(&there, CAPACITY);

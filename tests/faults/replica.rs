@@ -99,6 +99,11 @@ impl Replica {
         self.child.try_wait().expect("it is ours").is_some()
     }
 
+    /// `true` if a line of its log has a text.
+    pub(crate) fn has_logged(&self, text: &str) -> bool {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|line| line.contains(text))
+    }
+
     /// The last lines of its log.
     pub(crate) fn log(&self) -> String {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);

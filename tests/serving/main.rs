@@ -11,6 +11,7 @@ mod compression;
 mod http2;
 mod identity;
 mod in_browser;
+mod kubectl;
 mod limits;
 mod manners;
 mod masking;

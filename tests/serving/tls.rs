@@ -40,7 +40,7 @@ use crate::{
     server::{Server, Setup, memory},
 };
 
-const ROOT: &str = "pbt_the-token-of-the-first-user-of-all-these-tests";
+pub(crate) const ROOT: &str = "pbt_the-token-of-the-first-user-of-all-these-tests";
 
 pub(crate) fn files(server: &Identity, clients: Option<&Authority>, revoked: Option<String>) -> Files {
     Files {

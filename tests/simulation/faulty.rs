@@ -529,6 +529,10 @@ impl Upkeep for Faulty {
         self.read(self.stream(CLUSTERS[0], Verb::Read), self.memory.lease(name, holder, ttl)).await
     }
 
+    async fn leases(&self, beginning: &str) -> Result<Vec<String>, StoreError> {
+        self.read(self.stream(CLUSTERS[0], Verb::Read), self.memory.leases(beginning)).await
+    }
+
     async fn everywhere(&self, kind: &str) -> Result<Everywhere, StoreError> {
         self.read(self.stream(CLUSTERS[0], Verb::Read), self.memory.everywhere(kind)).await
     }

@@ -56,13 +56,14 @@ pub async fn import_takes_all_that_kubectl_prints(server: Server) {
 
 /// The example of every row, in one body; events in both of their forms.
 pub async fn every_kind_is_imported(server: Server) {
-    let items: Vec<Value> = kinds::shared().map(kinds::StoredKind::example).collect();
+    let kinds = || kinds::shared().filter(|kind| !kind.is_of_all());
+    let items: Vec<Value> = kinds().map(kinds::StoredKind::example).collect();
     let every = items.len() as u64;
     let report = server.post("/import", &list(&items)).await.is(200);
     conforms("ImportReport", &report);
     assert_eq!((counts(&report), &report["skipped"], &report["warnings"]), ([every, 0, 0, 0], &json!({}), &json!([])));
     assert_eq!(counts(&server.post("/import", &list(&items)).await.is(200)), [0, 0, every, 0]);
-    for (kind, sent) in kinds::shared().zip(&items) {
+    for (kind, sent) in kinds().zip(&items) {
         let root = if kind.group.is_empty() { "/api".into() } else { format!("/apis/{}", kind.group) };
         let path = format!("{root}/{}/{}", kind.version, kind.plural);
         let events = ["example", "example-in-other-form"];

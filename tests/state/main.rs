@@ -21,9 +21,12 @@ mod documents;
 mod evictions;
 mod imports;
 mod lists;
+mod members;
 mod mirrors;
+mod moves;
 mod objects;
 mod patches;
+mod placements;
 mod pods;
 mod quotas;
 mod scheduler;
@@ -66,6 +69,12 @@ cases! {
         decisions_over_a_cluster_that_does_not_exist_are_not_found
         a_removed_cluster_is_gone_everywhere
         the_default_cluster_cannot_be_removed;
+    members:
+        a_cluster_is_one_object_under_every_path
+        the_source_of_a_cluster_is_in_its_object
+        a_source_of_an_earlier_release_is_read_and_taken_over
+        faulty_clusters_are_refused
+        placement_reads_all_clusters;
     lists:
         lists_page_by_page
         selectors_choose
@@ -89,6 +98,12 @@ cases! {
         an_eviction_charges_its_budget
         evicting_an_ended_pod_costs_no_disruption
         evictions_obey_preconditions;
+    placements:
+        room_is_counted_by_the_node_engine_and_every_rejection_is_told
+        short_of_room_all_or_nothing_or_what_fits
+        a_bind_is_made_in_all_clusters
+        concurrent_reservations_stay_within_the_room
+        bad_placements_get_clear_errors;
     quotas:
         replicas_together_stay_within_a_quota
         one_replica_uses_a_quota_up
@@ -115,6 +130,11 @@ cases! {
         post_carries_out_the_evictions_that_are_due
         a_pod_that_may_stay_again_stays
         many_evictions_at_once;
+    moves:
+        a_cluster_that_is_taken_away_loses_nothing
+        a_copy_whose_original_stays_is_released
+        budgets_that_forbid_all_are_told
+        no_pod_leaves_without_room_elsewhere;
     imports:
         import_takes_all_that_kubectl_prints
         every_kind_is_imported

@@ -71,12 +71,13 @@ async fn send(server: &Server, method: &str, path: &str, media_type: &str, body:
 }
 
 /// Paths at which something may be written in a mirrored cluster: it is Podberth's own, or a bind.
-const OPEN: [&str; 20] = [
+const OPEN: [&str; 22] = [
     "/filter",
     "/prioritize",
     "/preempt",
     "/explain",
     "/simulate",
+    "/placements",
     "/autoscale/",
     "/reschedule",
     // Metrics are no objects.
@@ -93,6 +94,7 @@ const OPEN: [&str; 20] = [
     "/apis/authorization.k8s.io/",
     "/apis/authentication.k8s.io/",
     "/apis/rbac.authorization.k8s.io/",
+    "/apis/podberth.io/",
 ];
 
 fn is_open(path: &str) -> bool {
@@ -390,7 +392,13 @@ async fn a_copy_of_a_mirror_mirrors_nothing() {
     let copy = Server::start(memory(&[]).await, Setup::default());
     let done = archive::import(&*copy.state.store, &mut &*exported, None, Restore::default()).await;
     let done = done.expect("an import").expect("a cluster");
-    assert_eq!(done.source.as_deref(), Some(SOURCE));
+    assert_eq!(done.sources, [""; 0], "the source is in the Cluster object");
+    let mut objects = Vec::new();
+    archive::export(&*server.state.store, "podberth-system", &mut objects).await.expect("an export");
+    let done = archive::import(&*copy.state.store, &mut &*objects, None, again).await;
+    assert_eq!(done.expect("an import").expect("a cluster").sources, [format!("prod: {SOURCE}")]);
+    let object = copy.get("/apis/podberth.io/v1/clusters/prod").await.is(200);
+    assert_eq!(object.pointer("/spec/source"), None);
     copy.get(&format!("/clusters/prod{NODES}/a")).await.is(200);
     assert_eq!(copy.get("/clusters/prod").await.is(200)["source"], Value::Null);
 }

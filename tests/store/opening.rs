@@ -174,7 +174,7 @@ async fn sqlite_unusable_paths() {
     assert!(matches!(error("sqlite:/proc/podberth.db").await, StoreError::Denied(_)));
 }
 
-/// Run it with `PODBERTH_POSTGRES_TLS=on scripts/test --test store tls`.
+/// `scripts/test` runs it against a PostgreSQL of its own: `PODBERTH_POSTGRES_TLS=on scripts/postgres cargo test --test store over_tls`.
 #[tokio::test]
 async fn postgres_over_tls_is_held_against_authority_and_name() {
     let (Ok(url), Ok(authority)) =

@@ -12,7 +12,10 @@ use tokio::net::TcpStream;
 use crate::build::{created, one, pod, put};
 use crate::database::{Database, Engine, with_database};
 
-/// A PgBouncer with its default configuration but for its mode, before a test's database.
+/// The documented configuration.
+const DOCUMENTED: &str = include_str!("../../deploy/pgbouncer/pgbouncer.ini");
+
+/// A PgBouncer with the documented configuration but for its mode, before a test's database.
 struct Pooler {
     url: String,
     process: Child,
@@ -34,10 +37,18 @@ impl Pooler {
         let directory = tempfile::tempdir().unwrap();
         let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let settings = directory.path().join("pgbouncer.ini");
-        let text = format!(
-            "[databases]\n{name} = host={host} port={port} user={user} password={password}\n[pgbouncer]\n\
-             listen_addr = 127.0.0.1\nlisten_port = {listen}\nauth_type = any\nunix_socket_dir =\npool_mode = {mode}\n"
-        );
+        let database = format!("{name} = host={host} port={port} user={user} password={password}");
+        let mut text = DOCUMENTED.to_owned();
+        for (line, by) in [
+            ("podberth = host=10.0.0.31 port=5432 dbname=podberth", database),
+            ("listen_addr = 10.0.0.41", "listen_addr = 127.0.0.1\nunix_socket_dir =".to_owned()),
+            ("listen_port = 6432", format!("listen_port = {listen}")),
+            ("auth_type = scram-sha-256\nauth_file = /etc/pgbouncer/userlist.txt", "auth_type = any".to_owned()),
+            ("pool_mode = session", format!("pool_mode = {mode}")),
+        ] {
+            assert!(text.contains(line), "deploy/pgbouncer/pgbouncer.ini has no {line:?}");
+            text = text.replace(line, &by);
+        }
         std::fs::write(&settings, text).unwrap();
         let mut command = Command::new(program);
         // It does not run as root.

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each takes of it what it needs")]
 
+#[cfg(test)]
+pub(crate) mod secrets;
+
 use std::{sync::Arc, time::Duration};
 
 use axum::{
@@ -146,6 +149,8 @@ pub(crate) struct Reply {
 impl Server {
     /// A server over a database.
     pub(crate) fn start(store: Arc<dyn Storage>, setup: Setup) -> Self {
+        #[cfg(test)]
+        secrets::search_log();
         let decisions = Log::start(setup.decisions, store.clone());
         let clusters = Clusters::limited(store, setup.clusters).with_remembering(setup.remembering);
         let metrics = telemetry::recorder().expect("a recorder");
@@ -193,6 +198,8 @@ impl Server {
 
     /// Sends any request, and reads no more of the reply than its head.
     pub(crate) async fn open(&self, request: Request<Body>) -> Response<Body> {
+        #[cfg(test)]
+        secrets::carried(request.uri(), request.headers());
         self.router.clone().oneshot(request).await.expect("the router never fails")
     }
 
@@ -200,6 +207,8 @@ impl Server {
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
         let (head, body) = self.open(request).await.into_parts();
         let body = to_bytes(body, usize::MAX).await.expect("a body");
+        #[cfg(test)]
+        secrets::replied(&head.headers, &body);
         Reply { code: head.status.as_u16(), headers: head.headers, body }
     }
 }

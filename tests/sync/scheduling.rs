@@ -255,7 +255,7 @@ async fn another_source_ends_a_loop_that_waits_for_its_lease() {
     let asked = |api: &ApiServer| api.count("GET /apis/coordination.k8s.io/v1/namespaces/kube-system/leases/held") >= 1;
     stage.api.until(asked, "a look at the Lease").await;
     let cluster = stage.service.clusters.get("default").await.expect("the cluster loads");
-    let source = cluster.view().source.clone().expect("it has one");
+    let source = cluster.view().source().expect("it has one");
     let free = ClusterSource { lease: Some("kube-system/free".into()), ..ClusterSource::clone(&source) };
     put_source(&stage.store, &free).await;
     stage.binds("p", "n").await;

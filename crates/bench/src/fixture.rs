@@ -41,16 +41,25 @@ pub(super) struct Filling {
 #[derive(Debug)]
 enum Database {
     Given(String),
-    /// A folder that is gone in the end.
-    Temporary(PathBuf),
+    Temporary(Folder),
 }
 
-impl Drop for Database {
+/// A folder that is gone in the end.
+#[derive(Debug)]
+pub(super) struct Folder(pub(super) PathBuf);
+
+impl Folder {
+    pub(super) fn new(name: &str) -> Result<Self, String> {
+        let folder = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+        fs::create_dir(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for Folder {
     fn drop(&mut self) {
-        if let Self::Temporary(folder) = self {
-            // Nobody is left to be told.
-            let _ = fs::remove_dir_all(folder);
-        }
+        // Nobody is left to be told.
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -58,7 +67,7 @@ impl Database {
     fn url(&self) -> String {
         match self {
             Self::Given(url) => url.clone(),
-            Self::Temporary(folder) => format!("sqlite:{}", folder.join("bench.db").display()),
+            Self::Temporary(folder) => format!("sqlite:{}", folder.0.join("bench.db").display()),
         }
     }
 }
@@ -73,9 +82,7 @@ impl<'o> Fixture<'o> {
         let database = if let Some(url) = &options.database_url {
             Database::Given(url.clone())
         } else {
-            let folder = std::env::temp_dir().join(format!("podberth-bench-{}", std::process::id()));
-            fs::create_dir(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-            Database::Temporary(folder)
+            Database::Temporary(Folder::new("podberth-bench")?)
         };
         let binary = match &options.binary {
             Some(binary) => binary.clone(),
@@ -142,6 +149,11 @@ impl<'o> Fixture<'o> {
     /// A server of its own on the database.
     pub(super) async fn another_server(&self) -> Result<Server, String> {
         Server::start(&self.binary, &self.database.url(), &self.options.server, &self.client).await
+    }
+
+    /// A server over a database in memory, which listens and may not be ready yet.
+    pub(super) async fn server_apart(&self, settings: &[String]) -> Result<Server, String> {
+        Server::listening(&self.binary, "sqlite::memory:", settings).await
     }
 
     /// A server with one more setting, in place of the other one.

@@ -60,6 +60,8 @@ const MARKS: &[Mark] = &[
     goal("binds-128/rate", 5_000.0),
     goal("seen/same-replica-p99", 2.0),
     goal("seen/other-replica-p99", 20.0),
+    goal("secured/certificate", 1.15),
+    goal("secured/token", 1.15),
     goal("mixed/changes", 1_000.0),
     goal("mixed/memory-growth", 1.05),
     goal("clusters/memory", 1_000.0),

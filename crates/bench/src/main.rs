@@ -14,6 +14,7 @@ mod goals;
 mod mixed;
 mod report;
 mod scheduler;
+mod secured;
 mod seen;
 mod server;
 mod start;
@@ -148,6 +149,7 @@ enum Part {
     Seen,
     Watch,
     Loop,
+    Secured,
     Mixed,
     Clusters,
 }
@@ -175,6 +177,7 @@ fn parts(options: &Options) -> Vec<(String, Part)> {
         ("seen".to_owned(), Part::Seen),
         ("watch".to_owned(), Part::Watch),
         ("loop".to_owned(), Part::Loop),
+        ("secured".to_owned(), Part::Secured),
         ("mixed".to_owned(), Part::Mixed),
     ]);
     if options.clusters > 0 {
@@ -249,6 +252,7 @@ async fn one(name: &str, part: Part, fixture: &mut Fixture<'_>, report: &mut Rep
         Part::Seen => seen::measure(fixture, report).await,
         Part::Watch => watch::measure(fixture, report).await,
         Part::Loop => scheduler::measure(fixture, report).await,
+        Part::Secured => secured::measure(fixture, report).await,
         Part::Mixed => mixed::measure(fixture, report).await,
         Part::Clusters => clusters::measure(fixture, report).await,
     }

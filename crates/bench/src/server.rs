@@ -32,7 +32,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 #[derive(Debug)]
 pub(super) struct Server {
     child: Child,
-    /// Where it is reached: `http://127.0.0.1:PORT`.
+    /// Where it is reached: `http://127.0.0.1:PORT`, or `https://…` if it speaks TLS.
     pub(super) url: String,
     /// From its start until it said that it was ready.
     pub(super) start: Duration,
@@ -46,6 +46,21 @@ impl Server {
         settings: &[String],
         client: &Client,
     ) -> Result<Self, String> {
+        let begun = Instant::now();
+        let mut server = Self::listening(binary, database, settings).await?;
+        let ready = format!("{}/readyz", server.url);
+        while let Err(error) = client.send(Method::GET, &ready, None, "").await {
+            if begun.elapsed() > PATIENCE {
+                return Err(format!("the server is not ready after {PATIENCE:?}: {}", String::from(error)));
+            }
+            sleep(Duration::from_millis(2)).await;
+        }
+        server.start = begun.elapsed();
+        Ok(server)
+    }
+
+    /// Starts a server on a database and waits until it listens.
+    pub(super) async fn listening(binary: &Path, database: &str, settings: &[String]) -> Result<Self, String> {
         let mut command = Command::new(binary);
         // Other variables of this process must not become settings of the server.
         command.env_clear().env("PODBERTH_DATABASE_URL", database).env("NO_COLOR", "1");
@@ -53,7 +68,6 @@ impl Server {
             .args(["serve", "--listen=127.0.0.1:0", "--admission=none", "--log-level=warn,podberth::app=info"])
             .args(settings);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let begun = Instant::now();
         let mut child = command.spawn().map_err(|error| format!("{} does not start: {error}", binary.display()))?;
         let pipe = child.stderr.take();
         let mut server = Self { child, url: String::new(), start: Duration::ZERO };
@@ -63,10 +77,10 @@ impl Server {
         let (kept, mut listens) = (log.clone(), Some(listens));
         thread::spawn(move || {
             for line in pipe.into_iter().flat_map(|pipe| BufReader::new(pipe).lines()).map_while(Result::ok) {
-                if let Some((_, address)) = line.split_once("listening on http://") {
-                    let address = address.split_whitespace().next().unwrap_or_default();
+                if let Some((_, url)) = line.split_once("listening on ") {
+                    let url = url.split_whitespace().next().unwrap_or_default();
                     // Nobody listens any more after the first line.
-                    let _ = listens.take().map(|listens| listens.send(format!("http://{address}")));
+                    let _ = listens.take().map(|listens| listens.send(url.to_owned()));
                 }
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 kept.push_back(line);
@@ -83,22 +97,12 @@ impl Server {
             Ok(Err(_)) => return Err(format!("the server ended before it listened: {}", said())),
             Err(_) => return Err(format!("the server does not listen after {PATIENCE:?}: {}", said())),
         };
-        let ready = format!("{}/readyz", server.url);
-        while let Err(error) = client.send(Method::GET, &ready, None, "").await {
-            if begun.elapsed() > PATIENCE {
-                return Err(format!("the server is not ready after {PATIENCE:?}: {}", String::from(error)));
-            }
-            sleep(Duration::from_millis(2)).await;
-        }
-        server.start = begun.elapsed();
         Ok(server)
     }
 
     /// Asks it to stop and waits until it has.
     pub(super) async fn stop(mut self) -> Result<(), String> {
-        // The standard library has no other signal than the one that kills.
-        let asked = Command::new("kill").arg(self.child.id().to_string()).status();
-        asked.map_err(|error| format!("the server cannot be asked to stop: {error}"))?;
+        self.signal("-TERM")?;
         let begun = Instant::now();
         while self.child.try_wait().map_err(|error| error.to_string())?.is_none() {
             if begun.elapsed() > PATIENCE {
@@ -107,6 +111,17 @@ impl Server {
             sleep(Duration::from_millis(5)).await;
         }
         Ok(())
+    }
+
+    /// Lets it read its certificates again.
+    pub(super) fn hang_up(&self) -> Result<(), String> {
+        self.signal("-HUP")
+    }
+
+    fn signal(&self, signal: &str) -> Result<(), String> {
+        // The standard library has no other signal than the one that kills.
+        let sent = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status();
+        sent.map(drop).map_err(|error| format!("the server cannot be sent a signal: {error}"))
     }
 
     /// `true` if it still runs.

@@ -148,12 +148,15 @@ pub trait Upkeep: Debug + Send + Sync {
     /// Takes the lease `name` for `ttl` by the database's clock. `true` if it was free, its time was over, or `holder` has it already.
     async fn lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError>;
 
+    /// The names of the leases that begin with a text and whose time is not over by the database's clock, sorted.
+    async fn leases(&self, beginning: &str) -> Result<Vec<String>, StoreError>;
+
     /// Removes a cluster with all its data, including its entries in the ledger; `true` if it existed. It is gone for good when this returns. Its
     /// objects are deleted in bounded transactions; after an interruption [`Upkeep::sweep`] continues. A cluster created under the name within the
     /// time that `sweep` keeps does not get its revisions again.
     async fn remove(&self, cluster: &str) -> Result<bool, StoreError>;
 
-    /// Deletes the rest of removed clusters; their names are dropped `keep` after their removal.
+    /// Deletes the rest of removed clusters; their names are dropped `keep` after their removal, leases `keep` after their end.
     async fn sweep(&self, keep: Duration) -> Result<(), StoreError>;
 }
 

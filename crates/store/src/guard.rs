@@ -256,6 +256,10 @@ impl<E: Engine + 'static> Upkeep for Guarded<E> {
         self.pass(self.engine.lease(name, holder, ttl)).await
     }
 
+    async fn leases(&self, beginning: &str) -> Result<Vec<String>, StoreError> {
+        self.pass(self.engine.leases(beginning)).await
+    }
+
     async fn everywhere(&self, kind: &str) -> Result<Everywhere, StoreError> {
         self.pass(self.engine.everywhere(kind)).await
     }

@@ -422,6 +422,10 @@ impl Upkeep for Postgres {
         self.take_lease(name, holder, ttl).await
     }
 
+    async fn leases(&self, beginning: &str) -> Result<Vec<String>, StoreError> {
+        self.list_leases(beginning).await
+    }
+
     async fn everywhere(&self, kind: &str) -> Result<Everywhere, StoreError> {
         let mut connection = self.acquire().await?;
         let found = self.read_everywhere(&mut connection, kind).await;

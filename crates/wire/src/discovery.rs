@@ -142,7 +142,6 @@ const fn own(names: [&'static str; 3], verbs: &'static [&'static str], subresour
 /// Podberth's own operations.
 const OWN: &[Own] = &[
     own(["audits", "audit", "Audit"], &[], &[]),
-    own(["clusters", "cluster", "Cluster"], &["delete", "update"], &[]),
     own(["evictions", "eviction", "Eviction"], &["create"], &[]),
     own(["explanations", "explanation", "Explanation"], &["create"], &[]),
     own(["simulations", "simulation", "Simulation"], &["create"], &[]),

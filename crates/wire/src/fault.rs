@@ -178,7 +178,9 @@ impl Faults {
 
     /// The faults of a part of the object, found on its own: their fields begin with `prefix`.
     pub fn adopt(&mut self, prefix: &str, causes: impl IntoIterator<Item = Cause>) {
-        self.0.extend(causes.into_iter().map(|cause| Cause { field: format!("{prefix}.{}", cause.field), ..cause }));
+        let dot = if prefix.is_empty() { "" } else { "." };
+        self.0
+            .extend(causes.into_iter().map(|cause| Cause { field: format!("{prefix}{dot}{}", cause.field), ..cause }));
     }
 
     /// A value that Kubernetes' own decoder would refuse.

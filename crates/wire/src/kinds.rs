@@ -71,6 +71,15 @@ pub enum Read {
     As(Wire),
     /// Nothing: its metadata alone is validated, its name by this rule.
     Nothing(NameRule),
+    /// No snapshot has its objects, but all of their fields are validated.
+    Checked(Checked),
+}
+
+/// Functions of the struct that validates the objects of a row.
+#[derive(Debug)]
+pub struct Checked {
+    validate: fn(&[u8]) -> Result<Converted<()>, DecodeError>,
+    schemas: fn() -> Vec<Schema>,
 }
 
 /// Functions of the struct that reads the objects of a row.
@@ -89,6 +98,8 @@ pub enum Served {
     Shared,
     /// The shared handlers, as another form of the objects of another row.
     View(View),
+    /// The shared handlers, over objects that are about all clusters: the same ones under the path of every cluster. No import takes or deletes them.
+    OfAll(OfAll),
     /// Handlers of its own, below this path. No import takes or deletes its objects.
     Own(&'static str),
 }
@@ -100,6 +111,15 @@ pub struct View {
     pub of: &'static str,
     /// Fields of the top level: as they are stored, and as they are called here.
     pub renamed: &'static [(&'static str, &'static str)],
+    /// Goes before the kind's word in operation ids.
+    pub word: &'static str,
+    /// The line of `fields.txt` that has its fields.
+    pub fields: &'static str,
+}
+
+/// A kind whose objects are about all clusters, and whose plain name other operations have.
+#[derive(Debug)]
+pub struct OfAll {
     /// Goes before the kind's word in operation ids.
     pub word: &'static str,
     /// The line of `fields.txt` that has its fields.
@@ -225,7 +245,7 @@ impl StoredKind {
     pub fn core(&self) -> Option<Kind> {
         match &self.read {
             Read::As(wire) => Some(wire.core),
-            Read::Nothing(_) => None,
+            Read::Nothing(_) | Read::Checked(_) => None,
         }
     }
 
@@ -244,6 +264,16 @@ impl StoredKind {
         !matches!(self.served, Served::Own(_))
     }
 
+    /// `true` if its objects are about all clusters.
+    pub fn is_of_all(&self) -> bool {
+        matches!(self.served, Served::OfAll(_))
+    }
+
+    /// `true` if its objects have a schema of their own.
+    pub fn has_schema(&self) -> bool {
+        !matches!(self.read, Read::Nothing(_))
+    }
+
     /// `true` if it has this path below an object's own.
     pub fn has(&self, subresource: Subresource) -> bool {
         self.subresources.contains(&subresource)
@@ -256,7 +286,7 @@ impl StoredKind {
     pub fn parse(&self, json: &[u8]) -> Result<Converted<Object>, DecodeError> {
         match &self.read {
             Read::As(wire) => (wire.parse)(json),
-            Read::Nothing(_) => {
+            Read::Nothing(_) | Read::Checked(_) => {
                 Err(DecodeError { field: String::new(), message: format!("no decision reads a {}", self.kind) })
             }
         }
@@ -270,6 +300,7 @@ impl StoredKind {
     pub fn validate(&self, json: &[u8]) -> Result<Converted<Option<Object>>, DecodeError> {
         match &self.read {
             Read::As(wire) => Ok((wire.validate)(json)?.map(Some)),
+            Read::Checked(checked) => Ok((checked.validate)(json)?.map(|()| None)),
             Read::Nothing(rule) => {
                 let object: Unread = decode::from_slice(json)?;
                 let mut converted = object.check(*rule, self.namespaced);
@@ -283,6 +314,7 @@ impl StoredKind {
     pub fn schemas(&self) -> Vec<Schema> {
         match &self.read {
             Read::As(wire) => (wire.schemas)(),
+            Read::Checked(checked) => (checked.schemas)(),
             Read::Nothing(_) => schemas_of::<Unread>(),
         }
     }
@@ -290,7 +322,7 @@ impl StoredKind {
     /// The name of the schema of its objects.
     pub fn schema(&self) -> String {
         match &self.read {
-            Read::As(_) => self.schemas().pop().map(|(name, _)| name).unwrap_or_default(),
+            Read::As(_) | Read::Checked(_) => self.schemas().pop().map(|(name, _)| name).unwrap_or_default(),
             Read::Nothing(_) => UNREAD.into(),
         }
     }
@@ -299,6 +331,7 @@ impl StoredKind {
     pub fn fields(&self) -> &'static str {
         match &self.served {
             Served::View(view) => view.fields,
+            Served::OfAll(of) => of.fields,
             _ => self.kind,
         }
     }
@@ -323,7 +356,9 @@ impl StoredKind {
 
     fn words(&self, word: &str) -> String {
         match &self.served {
-            Served::View(view) => format!("{}{word}", view.word),
+            Served::View(View { word: before, .. }) | Served::OfAll(OfAll { word: before, .. }) => {
+                format!("{before}{word}")
+            }
             _ => word.into(),
         }
     }
@@ -381,6 +416,22 @@ macro_rules! wire {
     };
 }
 use wire;
+
+/// Makes the [`Read`] of a row that is validated and that no snapshot has.
+macro_rules! checked {
+    ($wire:ty) => {
+        $crate::kinds::Read::Checked($crate::kinds::Checked {
+            validate: |json| {
+                let object: $wire = $crate::decode::from_slice(json)?;
+                let mut converted = object.to_core().map(drop);
+                converted.causes.extend($crate::validation::faults(&object, json)?);
+                Ok(converted)
+            },
+            schemas: $crate::kinds::schemas_of::<$wire>,
+        })
+    };
+}
+use checked;
 
 /// The rows that the shared handlers serve.
 pub fn shared() -> impl Iterator<Item = &'static StoredKind> {

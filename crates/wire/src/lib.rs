@@ -27,6 +27,7 @@ pub mod explanation;
 pub mod extender;
 pub mod extender_calls;
 pub mod fault;
+pub mod federation;
 pub mod fit;
 pub mod fork;
 pub mod forms;

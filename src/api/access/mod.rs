@@ -17,6 +17,7 @@ use self::{impersonate::Impersonated, request_info::RequestInfo};
 use super::{
     cluster::{CameByKey, ClusterName, PathToken},
     error::{ErrorText, RequestError},
+    passing::{self, Passed, PassedOn},
     peer, sourced,
     state::AppState,
     validity::Credential,
@@ -79,7 +80,10 @@ impl Gate {
     /// `true` if the sender of a request is to be known.
     pub(super) fn asks(&self, request: &Request) -> bool {
         let manner = &self.state.manner;
-        manner.authenticator.is_some() || manner.audit.is_some() || impersonate::is_asked(request.headers())
+        manner.authenticator.is_some()
+            || manner.audit.is_some()
+            || manner.passing.is_some()
+            || impersonate::is_asked(request.headers())
     }
 
     /// Refuses a request for a fork that is not there.
@@ -123,11 +127,50 @@ impl Gate {
         self.state.manner.audit.clone()
     }
 
-    /// Lets a request in, with its [`Caller`].
+    /// Lets a request in, with its [`Caller`]. The reply is that of another replica, or a refusal.
     pub(super) async fn admit(&self, mut request: Request) -> Result<Request, Response> {
-        let known = self.known(&mut request).await;
+        let known = if let Some(PassedOn(user)) = request.extensions_mut().remove::<PassedOn>() {
+            Ok(Known::new(user))
+        } else {
+            let known = self.known(&mut request).await;
+            request = self.pass_on(request, known.as_ref().ok()).await?;
+            known
+        };
         self.let_in(&mut request, known).await.map_err(refusal)?;
         Ok(request)
+    }
+
+    /// The request, or the reply of another replica if that owns its cluster. The replica judges the rights of the sender.
+    async fn pass_on(&self, request: Request, known: Option<&Known>) -> Result<Request, Response> {
+        let (Some(passing), Some(known)) = (&self.state.manner.passing, known) else { return Ok(request) };
+        let (owners, is_kept_out) = {
+            let of = request.extensions().get::<ClusterName>().map_or(DEFAULT_CLUSTER, |ClusterName(name)| name);
+            let uri = request.uri();
+            let info = RequestInfo::of(request.method(), of, uri.path(), uri.query().unwrap_or_default());
+            let owners = passing::owned(&info, of).map(|cluster| passing.owners(cluster)).unwrap_or_default();
+            let judged_in = [info.cluster, fork::judged_in(of)];
+            (owners, judged_in.into_iter().any(|cluster| known.is_kept_out_of(cluster).is_some()))
+        };
+        if owners.is_empty() || is_kept_out {
+            return Ok(request);
+        }
+        let credential = self.credential(known).or_else(|| Credential::of(&request));
+        match passing.pass_on(request, owners, &known.user).await {
+            Passed::Back(request) => Ok(request),
+            Passed::Answered(reply) => Err(match credential {
+                Some(credential) => credential.bound(reply),
+                None => reply,
+            }),
+        }
+    }
+
+    /// The credential by which a sender is known, if it may end and is no certificate.
+    fn credential(&self, known: &Known) -> Option<Credential> {
+        match (known.token(), known.ends) {
+            (Some(token), _) => Some(Credential::Token(self.state.clone(), token.clone())),
+            (None, Some(end)) => Some(Credential::Until(end)),
+            (None, None) => None,
+        }
     }
 
     /// The sender, by the client certificate of the connection or else the token of the request. The token is taken off: nothing behind the gate
@@ -176,11 +219,7 @@ impl Gate {
             trail.begin(known.as_ref().ok().map(|known| &known.user), judged).await?;
         }
         let known = known?;
-        let credential = match (known.token(), known.ends) {
-            (Some(token), _) => Some(Credential::Token(self.state.clone(), token.clone())),
-            (None, Some(end)) => Some(Credential::Until(end)),
-            (None, None) => None,
-        };
+        let credential = self.credential(&known);
         let RequestInfo { cluster: of, attributes } = info;
         if let Some(token) = [of, &*cluster].into_iter().find_map(|cluster| known.is_kept_out_of(cluster)) {
             let message = format!("the token {token:?} is not for the cluster {of:?}");

@@ -14,7 +14,10 @@ use crate::{
     api::queries::is_set,
     core::access::{Attributes, OWN, ResourceAttributes},
     live::{DEFAULT_CLUSTER, SYSTEM_CLUSTER},
-    wire::policy::revision,
+    wire::{
+        kinds::{self, StoredKind},
+        policy::revision,
+    },
 };
 
 /// The attributes of a request, and the cluster in which it is judged.
@@ -47,6 +50,8 @@ impl<'a> RequestInfo<'a> {
         };
         if let Some((group, version, rest)) = kubernetes {
             let attributes = of_kubernetes(method, (group, version), rest, query);
+            let is_of_all = kinds::by_plural(group, &attributes.resource).is_some_and(StoredKind::is_of_all);
+            let cluster = if is_of_all { SYSTEM_CLUSTER } else { cluster };
             return Self { cluster, attributes: Attributes::Resource(attributes) };
         }
         if let Some((mut attributes, is_of_all)) = own(method, cluster, &segments) {
@@ -149,6 +154,9 @@ fn own<'a>(method: &Method, cluster: &str, segments: &[&'a str]) -> Option<(Reso
         }
         ["reschedule"] => of("reschedulings", none()),
         ["schedule"] => of("placements", none()),
+        // Each cluster judges for itself who may place there.
+        ["placements"] => of("placements", none()).below("clusters"),
+        ["placements", "estimate"] => of("simulations", none()).below("estimate"),
         ["import"] => of("imports", none()),
         ["policy"] => {
             let attributes = of("policies", revision::DEFAULT.into());
@@ -320,6 +328,8 @@ mod tests {
             ("POST", "/autoscale/scale-up", "create podberth.io/autoscalings/scale-up"),
             ("POST", "/reschedule", "create podberth.io/reschedulings"),
             ("POST", "/schedule", "create podberth.io/placements"),
+            ("POST", "/placements", "create podberth.io/placements/clusters"),
+            ("POST", "/placements/estimate", "create podberth.io/simulations/estimate"),
             ("POST", "/import", "create podberth.io/imports"),
             ("GET", "/policy", "get podberth.io/policies default"),
             ("POST", "/policy", "update podberth.io/policies default"),
@@ -368,6 +378,7 @@ mod tests {
         ] {
             assert!(!may_change(Method::POST, path), "{path}");
         }
+        assert!(!may_change(Method::POST, "/placements/estimate") && may_change(Method::POST, "/placements"));
         let others = ["/bind", "/schedule", "/import", "/evictions", "/tokens", "/policy/rollback", "/autoscale/vpa"];
         for path in others.into_iter().chain(["/api/v1/pods"]) {
             assert!(may_change(Method::POST, path), "{path}");

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{Json, extract::State, http::StatusCode};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
@@ -25,15 +26,16 @@ use crate::{
             mirrored::{self, since},
         },
     },
-    store::Standing,
+    store::{Record, Standing},
     wire::{
-        decode,
+        decode, document,
+        objects::member_cluster::{Member, MemberCluster},
         source::{ClusterSource, KindStatus, SyncStatus},
         status::Status,
     },
 };
 
-/// The clusters that hold anything.
+/// The clusters that hold anything, or have an object.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ClusterList {
     /// By name.
@@ -72,6 +74,9 @@ pub struct Cluster {
     pub revision: u64,
     /// The live cluster that it mirrors; `null` if it mirrors none.
     pub source: Option<ClusterSource>,
+    /// The object about it, as `/apis/podberth.io/v1/clusters/{name}` has it; `null` if there is none.
+    #[schema(value_type = Option<MemberCluster>)]
+    pub object: Option<Value>,
     /// How far the mirror is; absent if there is none, or nothing is known of it yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -105,6 +110,12 @@ pub struct KindSync {
     /// Seconds since `asOf`.
     #[schema(example = 2)]
     pub lag_seconds: Option<u64>,
+}
+
+/// An object as the Kubernetes API shows it.
+fn shown(object: &Record) -> Option<Value> {
+    let body = document::render(object.body.as_text()?, Member::kind()?, object.revision);
+    serde_json::from_str(&body).ok()
 }
 
 /// The source that a cluster is to have.
@@ -141,10 +152,10 @@ impl ClusterSync {
 }
 
 impl Cluster {
-    fn of(service: &Service, name: String, Described { revision, source }: Described) -> Self {
+    fn of(service: &Service, name: String, Described { revision, source, object }: Described) -> Self {
         let status = source.as_ref().and_then(|_| service.sources.status(&name));
         let sync = status.map(|status| ClusterSync::of(service, &name, status, clock::now()));
-        Self { name, revision, source: source.map(Arc::unwrap_or_clone), sync }
+        Self { name, revision, source: source.map(Arc::unwrap_or_clone), object: object.as_ref().and_then(shown), sync }
     }
 }
 
@@ -209,7 +220,7 @@ pub async fn replace(
     let is_new = configure::set(&state, &caller, &name, source.as_ref(), dry_run).await?;
     let described = if dry_run {
         let revision = state.store.head(&name).await?.revision;
-        Described { revision, source: source.map(Arc::new) }
+        Described { revision, source: source.map(Arc::new), object: None }
     } else {
         clusters::describe(&state, &name).await?
     };
@@ -219,7 +230,7 @@ pub async fn replace(
 
 /// Remove a cluster
 ///
-/// This deletes all data of the cluster: objects, policies, reservations and their history. The cluster is gone at once and for good, on every
+/// This deletes all data of the cluster: objects, policies, reservations and their history, and the object about it. The cluster is gone at once and for good, on every
 /// replica; its rows are deleted from the database in pieces. The cluster `default` cannot be removed.
 #[utoipa::path(delete, path = "/clusters/{name}", operation_id = "deleteCluster", tag = "state",
     params(("name" = String, Path, description = "The cluster's name", example = "staging"), WriteQuery),

@@ -84,7 +84,7 @@ impl Names {
 
 /// Adds the schemas of a kind. Kinds that no decision reads share theirs.
 fn add_schemas(components: &mut Components, kind: &StoredKind, names: &Names) -> Result<(), serde_json::Error> {
-    let is_read = kind.core().is_some();
+    let is_read = kind.has_schema();
     let own = |what: &str, value: &str| {
         if is_read {
             json!({"type": "string", "description": format!("`{value}`."), "example": value})

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use crate::{
     api::{cluster::ClusterName, extract::Path, served::Served},
+    live::SYSTEM_CLUSTER,
     service::{
         error::{Error, Result},
         objects::Target,
@@ -27,6 +28,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Target {
         let Path(variables) = Path::<Variables>::from_request_parts(parts, state).await?;
         let served = parts.extensions.get::<Served>();
         let Served(kind) = *served.ok_or_else(|| Error::internal("a route does not say which kind it serves"))?;
+        let cluster = if kind.is_of_all() { SYSTEM_CLUSTER.into() } else { cluster };
         Ok(Self { cluster, kind, namespace: variables.namespace, name: variables.name.unwrap_or_default() })
     }
 }

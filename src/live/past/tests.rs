@@ -96,7 +96,7 @@ impl Step {
 fn read(view: &View) -> (crate::core::snapshot::Snapshot, BTreeMap<String, u64>, String, bool) {
     let policies = view.policies().map(|(name, policy)| (name.to_string(), policy.revision.revision));
     let reserved = format!("{:?}", view.reserved());
-    (view.snapshot.clone(), policies.collect(), reserved + &format!("{:?}", view.access), view.source.is_some())
+    (view.snapshot.clone(), policies.collect(), reserved + &format!("{:?}", view.access), view.source().is_some())
 }
 
 /// Each view, by the revision at which it was published.

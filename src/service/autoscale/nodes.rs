@@ -189,7 +189,7 @@ impl Running {
     async fn turn(&mut self) -> Result<Option<Mood>> {
         let (service, cluster) = (self.service.clone(), self.lead.cluster().clone());
         let context = context::take(&service, &cluster, Fresh { is_newest: true, ..Fresh::default() }).await?;
-        let source = context.view.source.clone();
+        let source = context.view.source();
         let now = clock::now();
         if source.is_some() {
             mirrored::is_whole(&service, &cluster, now, LONGEST_LAG).map_err(Error::internal)?;

@@ -159,7 +159,8 @@ async fn bind_pod(
     judged_by: Option<Arc<Profile>>,
 ) -> Result<BindOutcome> {
     let view = shown(service, cluster, key).await?;
-    let (mut uid, source) = (uid, view.source.as_ref());
+    let (mut uid, source) = (uid, view.source());
+    let source = source.as_ref();
     let stored = view.snapshot.pod(&key.namespace, &key.name);
     if let Some(source) = source {
         // Whoever carries it out is told of this very pod.
@@ -212,7 +213,7 @@ async fn bind_pod(
 async fn shown(service: &Service, cluster: &str, key: &Key) -> Result<Arc<View>> {
     let live = service.clusters.get(cluster).await?;
     let mut progress = live.subscribe();
-    let is_there = |view: &View| view.source.is_none() || view.snapshot.pod(&key.namespace, &key.name).is_some();
+    let is_there = |view: &View| view.source().is_none() || view.snapshot.pod(&key.namespace, &key.name).is_some();
     let there = async { while !is_there(&live.view()) && progress.changed().await.is_ok() {} };
     // The bind says so if it is not.
     drop(timeout(SHOWN_WITHIN, there).await);

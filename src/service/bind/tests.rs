@@ -220,7 +220,7 @@ impl World {
     async fn bind(&self, node: &str) -> BindOutcome {
         let view = self.service.clusters.get(CLUSTER).await.expect("the cluster is there").view();
         let bind = self.bind_of(node).await;
-        binder(self.in_store(), view.source.as_ref(), None).bind_one(bind).await.expect("the store answers")
+        binder(self.in_store(), view.source().as_ref(), None).bind_one(bind).await.expect("the store answers")
     }
 
     async fn get(&self, kind: &str) -> Option<Record> {
@@ -340,7 +340,7 @@ async fn of_binds_that_go_together_those_after_a_refused_one_are_not_sent() {
         Bind::new(pod, &Placed { node: "n1".into(), ..Placed::default() }, 0)
     };
     let mut binds = [of("p"), of("q")];
-    let outcomes = binder(world.in_store(), view.source.as_ref(), None).bind(&mut binds, true).await;
+    let outcomes = binder(world.in_store(), view.source().as_ref(), None).bind(&mut binds, true).await;
     let words: Vec<_> = outcomes.expect("the store answers").iter().map(word).collect();
     assert_eq!(words, ["not bound", "not bound"]);
     assert_eq!(world.fake.requests(), ["POST /api/v1/namespaces/shop/pods/p/binding"]);
@@ -367,7 +367,7 @@ async fn nothing_is_bound_before_the_mirror_is_whole() {
     world.service.sources.tell(CLUSTER, SyncStatus { kinds, ..SyncStatus::default() });
     let view = world.service.clusters.get(CLUSTER).await.expect("the cluster is there").view();
     let bind = world.bind_of("n1").await;
-    let refused = binder(world.in_store(), view.source.as_ref(), None).bind_one(bind).await;
+    let refused = binder(world.in_store(), view.source().as_ref(), None).bind_one(bind).await;
     assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
     assert_eq!(world.state().await, (None, None));
 }
@@ -415,7 +415,7 @@ async fn a_leader_that_lost_the_lead_evicts_nobody() {
     for (fence, requests) in [(Some(lost_fence()), 0), (None, 2)] {
         let mut bind = world.bind_of("n1").await;
         bind.plan.steps.insert(0, Step::Evict(victim.clone()));
-        let came = binder(InStore { fence, ..world.in_store() }, view.source.as_ref(), None).bind_one(bind).await;
+        let came = binder(InStore { fence, ..world.in_store() }, view.source().as_ref(), None).bind_one(bind).await;
         match &came {
             Err(error) => assert!(error.for_log().contains("another process leads"), "{error}"),
             Ok(outcome) => assert_eq!(word(outcome), "waits"),
@@ -433,7 +433,7 @@ async fn a_static_pod_is_evicted_for_no_other_one() {
     victim.controller = Some(ControllerRef { api_version, kind, name, uid: "n1".into() });
     let mut bind = world.bind_of("n1").await;
     bind.plan.steps.insert(0, Step::Evict(Arc::new(victim)));
-    let came = binder(world.in_store(), view.source.as_ref(), None).bind_one(bind).await;
+    let came = binder(world.in_store(), view.source().as_ref(), None).bind_one(bind).await;
     assert!(matches!(&came, Ok(BindOutcome::Waits { why, .. }) if why.contains("static pod shop/q")), "{came:?}");
     assert_eq!(world.fake.requests(), Vec::<String>::new());
 }

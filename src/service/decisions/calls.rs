@@ -317,7 +317,7 @@ pub(super) fn entry_of_bind(bind: NotedBind) -> Option<Entry> {
         revision: revision.saturating_sub(1),
         outcome: DecisionOutcome::Bound,
         node: Some(node),
-        unrepeatable: view.source.as_ref().map(|_| "the API server of the live cluster judged it".into()),
+        unrepeatable: view.source().map(|_| "the API server of the live cluster judged it".into()),
         ..Decision::default()
     };
     finished(&cluster, &mut decision, EntryId::new(clock::now(), chance()))

@@ -68,8 +68,12 @@ pub struct EvictionList {
     pub items: Vec<EvictionItem>,
     /// How many more there are behind the limit.
     pub remaining: usize,
-    /// The revision of the state that this was read from.
+    /// The revision of the state that this was read from; 0 with `scope=clusters`.
     pub revision: u64,
+    /// Why nothing is to be done, where that needs a word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub message: Option<String>,
 }
 
 /// A pod that is to leave its node.
@@ -92,6 +96,22 @@ pub struct EvictionItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub toleration_seconds: Option<i64>,
+    /// With `scope=clusters`: the placement that the pod belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub placement: Option<String>,
+    /// With `scope=clusters`: the cluster that the pod is to leave.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub cluster: Option<String>,
+    /// With `scope=clusters`: the cluster that has room for it; absent if none has, or it is held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub to: Option<String>,
+    /// With `scope=clusters`: why it stays for now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub held: Option<String>,
 }
 
 /// A pod by all its names.
@@ -126,8 +146,12 @@ pub struct EvictionReport {
     pub items: Vec<EvictionResult>,
     /// How many more are due: ask again.
     pub remaining: usize,
-    /// The cluster's revision afterwards.
+    /// The cluster's revision afterwards; 0 with `scope=clusters`.
     pub revision: u64,
+    /// Why nothing was done, where that needs a word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub message: Option<String>,
 }
 
 /// The outcome for a pod.
@@ -139,10 +163,22 @@ pub struct EvictionResult {
     pub node: String,
     /// Its outcome.
     pub outcome: EvictionOutcome,
+    /// With `scope=clusters`: the cluster that it was in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub cluster: Option<String>,
+    /// With `scope=clusters`: the cluster that has room for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub to: Option<String>,
+    /// With `scope=clusters`: why it is no other outcome.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub why: Option<String>,
 }
 
 /// `Deleted`; `Gone`: it was no longer there; `Stays`: its taints or tolerations changed meanwhile, or its node did;
-/// `Contended`: others kept changing it or its node, ask again.
+/// `Contended`: others kept changing it or its node, ask again; `Moved`: it runs in another cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "documented above")]
 pub enum EvictionOutcome {
@@ -150,6 +186,7 @@ pub enum EvictionOutcome {
     Gone,
     Stays,
     Contended,
+    Moved,
 }
 
 impl EvictionItem {
@@ -162,28 +199,32 @@ impl EvictionItem {
             due: notice.is_due(now),
             taints: notice.taints.iter().map(EvictingTaint::new).collect(),
             toleration_seconds: notice.toleration_seconds,
+            placement: None,
+            cluster: None,
+            to: None,
+            held: None,
         }
     }
 }
 
 impl EvictedPod {
-    fn new(pod: &Pod) -> Self {
+    pub(super) fn new(pod: &Pod) -> Self {
         Self { namespace: pod.namespace.to_string(), name: pod.name.to_string(), uid: pod.uid.to_string() }
     }
 
-    fn mask(&mut self, sight: &mut Sight) {
+    pub(super) fn mask(&mut self, sight: &mut Sight) {
         sight.mask(&mut self.namespace, &mut self.name, Some(&mut self.uid));
     }
 }
 
 impl EvictingTaint {
-    fn new(taint: &Taint) -> Self {
+    pub(super) fn new(taint: &Taint) -> Self {
         Self { key: taint.key.to_string(), value: taint.value.to_string(), time_added: taint.added.map(rfc3339) }
     }
 }
 
 /// An instant, in nanoseconds since 1970, as Kubernetes writes it.
-fn rfc3339(nanos: i64) -> String {
+pub(super) fn rfc3339(nanos: i64) -> String {
     Timestamp::from_nanosecond(nanos.into()).unwrap_or_default().to_string()
 }
 
@@ -201,7 +242,7 @@ pub async fn list(service: &Service, cluster: &Arc<str>, meant: Meant, mut sight
         for item in &mut items {
             item.pod.mask(&mut sight);
         }
-        EvictionList { items, remaining, revision: view.snapshot.revision }
+        EvictionList { items, remaining, revision: view.snapshot.revision, message: None }
     });
     list.await
 }
@@ -239,9 +280,16 @@ pub async fn carry_out(
     let items = found.iter().zip(outcomes).map(|(eviction, outcome)| {
         let mut pod = EvictedPod::new(&eviction.pod);
         pod.mask(&mut sight);
-        EvictionResult { pod, node: eviction.node.to_string(), outcome: outcome.unwrap_or(EvictionOutcome::Contended) }
+        EvictionResult {
+            pod,
+            node: eviction.node.to_string(),
+            outcome: outcome.unwrap_or(EvictionOutcome::Contended),
+            cluster: None,
+            to: None,
+            why: None,
+        }
     });
-    Ok(EvictionReport { items: items.collect(), remaining, revision })
+    Ok(EvictionReport { items: items.collect(), remaining, revision, message: None })
 }
 
 /// Evictions in progress.

@@ -152,6 +152,15 @@ fn kind_of(item: &yaml::Item) -> std::result::Result<Option<&'static StoredKind>
             }
             None => Ok(None),
         },
+        Some(kind) if kind.is_of_all() => {
+            let message = format!(
+                "Forbidden: a {} is about all clusters: write it to /apis/{}/{}",
+                kind.kind,
+                kind.api_version(),
+                kind.plural
+            );
+            Err(cause("FieldValueForbidden", message))
+        }
         kind => Ok(kind),
     }
 }

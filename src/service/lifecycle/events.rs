@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::{
     live::{Clusters, upkeep::Job},
-    service::source::guard,
+    service::source::mirrored,
     store::{Atomicity, Change, ListQuery, Precondition, Record, Storage, StoreError, Write},
     wire::decode,
 };
@@ -122,7 +122,7 @@ impl Job for ExpireEvents {
         }
         let now = self.clusters.now().await?;
         for cluster in store.having(EVENTS).await? {
-            if guard::is_mirrored(store, &cluster).await? {
+            if mirrored::is_mirror(store, &cluster).await? {
                 continue;
             }
             match self.expire(store, &cluster, now).await {

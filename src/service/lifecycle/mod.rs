@@ -25,11 +25,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
 use self::follower::Follower;
-use super::{source::guard, supervised::Supervised};
+use super::{source::mirrored, supervised::Supervised};
 use crate::{
     live::fork,
     store::{Hint, Listener, Storage, StoreError},
-    wire::source,
 };
 
 mod action;
@@ -118,8 +117,7 @@ impl Turns {
             return Ok(AGAIN);
         }
         let names = self.store.clusters().await?;
-        let sources = self.store.everywhere(source::KIND).await?.found;
-        self.mirrors = sources.into_iter().map(|(cluster, _)| cluster).collect();
+        self.mirrors = mirrored::names(&*self.store).await?.into_iter().collect();
         self.followers.retain(|name, _| names.contains(name));
         self.turn_of(&names).await
     }
@@ -146,7 +144,8 @@ impl Turns {
         let heads = self.store.heads(&names).await?;
         let (mut is_busy, mut pause) = (false, IDLE);
         for standing in &heads.clusters {
-            if !self.followers.contains_key(&standing.name) && guard::is_mirrored(&*self.store, &standing.name).await? {
+            if !self.followers.contains_key(&standing.name) && mirrored::is_mirror(&*self.store, &standing.name).await?
+            {
                 self.mirrors.insert(standing.name.clone());
             }
             if standing.removed || self.mirrors.contains(&standing.name) {

@@ -11,6 +11,7 @@ use super::{
     commit::commit,
     examine::undecodable,
     list::find,
+    members,
     target::{Preconditions, Target},
     with_node,
 };
@@ -67,6 +68,9 @@ pub struct Deleted {
 /// namespace that every cluster has; [`Error::ReadOnly`] in a cluster that mirrors a live one.
 pub async fn delete(service: &Service, target: &Target, deletion: &Deletion) -> Result<Deleted> {
     guard::check(service, &target.cluster, target.kind).await?;
+    if target.kind.is_of_all() && !deletion.dry_run && service.clusters.fleet().await?.member(&target.name).is_some() {
+        members::forget_earlier(service, &target.name).await?;
+    }
     let is_strict = service.admission.holds_for(target.kind);
     if is_strict && target.kind.is(Kind::Namespace) && deletion::IMMORTAL.contains(&target.name.as_str()) {
         let message = "this namespace may not be deleted".into();

@@ -27,8 +27,9 @@ pub use self::{
     begun::write,
     built_in::create_built_in,
     delete::{Deleted, Deletion, delete, delete_all},
-    list::{Found, ListTurn, NotOlder, Page, Selection, list},
+    list::{NotOlder, Selection, list},
     mode::AdmissionMode,
+    page::{Found, ListTurn, Page},
     patched::{Manager, Part},
     scale::{Scaling, scale, set_scale},
     target::{Preconditions, Target},
@@ -47,8 +48,10 @@ pub(super) mod delete;
 pub(super) mod examine;
 mod guard;
 mod list;
+pub(super) mod members;
 mod mode;
 mod narrow;
+mod page;
 mod patched;
 mod quota;
 mod scale;

@@ -6,8 +6,7 @@
 use std::sync::Arc;
 
 use super::{
-    Found, Page,
-    list::{ListTurn, REACHED_WITHIN, SEARCHED_AT_ONCE, select},
+    page::{Found, ListTurn, Page, REACHED_WITHIN, SEARCHED_AT_ONCE, select},
     target::Target,
 };
 use crate::{

@@ -15,7 +15,7 @@ use super::{
     commit::{as_read, commit},
     delete,
     examine::{self, Accepted, Refused},
-    generated, guard, is_absent,
+    generated, guard, is_absent, members,
     mode::AdmissionMode,
     patched::{Manager, Part, Patched, Patching},
     quota, revision, stamp,
@@ -121,6 +121,10 @@ pub(super) async fn write(service: &Service, target: &Target, intent: Intent, op
             let before = stored.as_ref().map(|stored| &*stored.body);
             guard::check(service, user, &target, &accepted.body, before).await?;
         }
+        if let (true, Next::Put(accepted)) = (target.kind.is_of_all(), &next) {
+            let change = (&*accepted.body, stored.as_ref());
+            members::check(service, options.by.as_deref(), &target, change, options.dry_run).await?;
+        }
         let charges = match &next {
             Next::Put(accepted) => {
                 quota::charges(service, &target, accepted, stored.as_ref(), draft.part(), &draft.turn).await?
@@ -138,6 +142,9 @@ pub(super) async fn write(service: &Service, target: &Target, intent: Intent, op
                 draft.warnings.extend(told);
                 if !options.dry_run {
                     aggregate::after_change(service, &target.cluster, target.kind).await;
+                    if target.kind.is_of_all() {
+                        members::forget_earlier(service, &target.name).await?;
+                    }
                 }
                 let is_new = stored.is_none();
                 return Ok(Written { target, uid, body, revision, is_new, warnings: draft.warnings });
@@ -460,6 +467,9 @@ async fn admitted(service: &Service, target: &Target, document: Document, length
     admission::of_new(service, target, &mut document, length).await?;
     document = admission::limit(service, target, document, length).await?;
     document = admission::begin(service, target, document, length).await?;
+    if target.kind.is_of_all() {
+        members::begin(service, &mut document).await?;
+    }
     stamp(&mut document);
     Ok(document)
 }

@@ -32,7 +32,7 @@ pub fn list(view: &View) -> Vec<PolicySummary> {
 
 /// The revisions in force in the default cluster, as lines of `/metrics`; empty until the cluster is loaded.
 pub fn metrics(service: &Service) -> String {
-    let Some(cluster) = service.clusters.followed(DEFAULT_CLUSTER) else { return String::new() };
+    let Some(cluster) = service.clusters.peek(DEFAULT_CLUSTER) else { return String::new() };
     let items = list(&cluster.view());
     let (default, others): (Vec<_>, Vec<_>) = items.iter().partition(|item| item.name == revision::DEFAULT);
     let listed = default.into_iter().chain(others.into_iter().take(MOST_LISTED));

@@ -397,7 +397,7 @@ impl Run {
         let (service, profile) = (&self.service, Some(self.chosen.profile().clone()));
         let fence = self.fence.clone();
         let store = InStore { service, cluster: &self.cluster, profile, reserve_until, is_judged, fence };
-        let source = self.service.clusters.get(&self.cluster).await?.view().source.clone();
+        let source = self.service.clusters.get(&self.cluster).await?.view().source();
         Ok(binder(store, source.as_ref(), self.asking.as_ref().map(|Asking { chain, .. }| chain)))
     }
 

@@ -231,7 +231,7 @@ impl Loop<'_> {
     /// Takes the news in: pods that wait go into the queue, and changes wake others there. `false` if the cluster mirrors another live one by now.
     async fn take_in(&mut self) -> Result<bool> {
         let view = context::take(self.scope.service, self.scope.cluster, Fresh::default()).await?.view;
-        if view.source != self.scope.source {
+        if view.source() != self.scope.source {
             return Ok(false);
         }
         let News { pods, nodes, mut changes, refusing } = std::mem::take(&mut self.news);

@@ -88,7 +88,7 @@ async fn wanted(service: Service, named: Named) -> Result<BTreeSet<Arc<str>>> {
 /// Schedules the pods of a cluster until its watches end, or it mirrors another live one.
 async fn follow(service: Service, named: Named, holder: Uuid, lead: Lead) {
     let cluster = lead.cluster().clone();
-    let Err(error) = run(&service, &named, holder, lead).await else { return };
+    let Err(error) = Box::pin(run(&service, &named, holder, lead)).await else { return };
     let (cluster, why) = (&*cluster, error.for_log());
     if TROUBLE.is_new(cluster, &why) {
         tracing::warn!(cluster, why, "pods cannot be scheduled; it is tried again");

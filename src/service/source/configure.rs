@@ -1,25 +1,25 @@
 //! The source of a cluster: what it is, set and removed.
 //!
 //! Whoever names a kubeconfig file, or the service account of the server's own pod, has Podberth use credentials that are the server's. So that
-//! needs a right of its own: `use` on `sources` of the group `podberth.io`, with the file (or [`IN_CLUSTER`]) as the resource's name. It is checked
+//! needs a right of its own: `use` on `sources` of the group `podberth.io`, with the file (or [`IN_CLUSTER`](super::naming::IN_CLUSTER)) as the resource's name. It is checked
 //! before anything is read, and nothing here reads the file: what is wrong with it is told by the status of the mirror, to those who may see that.
 
+use serde_json::{Value, json};
+
 use crate::{
-    core::access::{OWN, ResourceAttributes},
+    core::access::OWN,
     live::SYSTEM_CLUSTER,
     service::{
         Service,
         access::Caller,
-        clusters::check_name,
+        clusters::{self, check_name},
         error::{Error, Result, Subject},
-        source::mirrored::key,
+        objects::{self, Intent, Options, Part, Target, members::forget_earlier},
+        source::{mirrored::key, naming::use_of},
     },
-    store::{Atomicity, Call, Change, Outcome, Precondition, Record, Refusal, Retain, Write},
-    wire::source::{ClusterSource, STATUS},
+    store::{Atomicity, Call, Change, Precondition, Record, Write},
+    wire::{objects::member_cluster::Member, source::ClusterSource},
 };
-
-/// The name of the server's own cluster in rights to use it as a source.
-pub const IN_CLUSTER: &str = "in-cluster";
 
 /// Number of attempts while others change the source.
 const ATTEMPTS: usize = 8;
@@ -49,9 +49,9 @@ pub async fn set(
                 .map(|cause| crate::wire::fault::Cause { field: format!("source.{}", cause.field), ..cause });
             return Err(Error::invalid("Cluster", cluster, causes.collect()));
         }
-        check_use(service, caller, source).await?;
+        caller.check(service, SYSTEM_CLUSTER, use_of(source)).await?;
     }
-    let is_new = service.store.head(cluster).await?.revision == 0;
+    let is_new = !clusters::exists(service, cluster).await?;
     if !dry_run {
         put(service, cluster, source, is_new).await?;
     }
@@ -63,60 +63,58 @@ pub async fn set(
 /// # Errors
 /// Those of the store.
 pub async fn configure(service: &Service, cluster: &str, source: &ClusterSource) -> Result<()> {
-    let is_new = service.store.head(cluster).await?.revision == 0;
+    let is_new = !clusters::exists(service, cluster).await?;
     put(service, cluster, Some(source), is_new).await
 }
 
-/// Refuses sources whose credentials the caller may not use.
-async fn check_use(service: &Service, caller: &Caller, source: &ClusterSource) -> Result<()> {
-    let name = source.kubeconfig_file.as_deref().unwrap_or(IN_CLUSTER);
-    caller.check(service, SYSTEM_CLUSTER, ResourceAttributes::new("use", OWN, "sources").named(name)).await
-}
-
 async fn put(service: &Service, cluster: &str, source: Option<&ClusterSource>, is_new: bool) -> Result<()> {
+    if is_new {
+        make(service, cluster).await?;
+    }
+    let kind = Member::kind().ok_or_else(|| Error::internal("Cluster objects are not stored"))?;
+    let target = Target { cluster: SYSTEM_CLUSTER.into(), kind, namespace: None, name: cluster.to_owned() };
     for _ in 0..ATTEMPTS {
-        let stored = service.store.get(cluster, &key()).await?;
-        let writes = match (source, &stored) {
-            (None, None) if is_new => vec![write(None, body(&ClusterSource::default())?), delete(None)],
-            (None, None) => return Ok(()),
-            (None, Some(stored)) => vec![delete(Some(stored))],
-            (Some(source), Some(stored)) if ClusterSource::parse(&stored.body).is_ok_and(|now| now == *source) => {
-                return Ok(());
-            }
-            (Some(source), Some(stored)) => vec![write(Some(stored), body(source)?)],
+        let stored = service.store.get(SYSTEM_CLUSTER, &target.key()).await?;
+        let intent = match (source, &stored) {
+            // An object would take the source over that an earlier release has stored.
+            (None, None) => return forget_earlier(service, cluster).await,
             (Some(source), None) => {
-                // How far an earlier mirror was says nothing: the objects may have been written since.
-                service.store.prune(cluster, STATUS, &Retain { entries: Some(0), ..Retain::default() }).await?;
-                vec![write(None, body(source)?)]
+                let object = json!({"metadata": {"name": cluster}, "spec": {"source": source}});
+                Intent::Create(object.to_string().into())
+            }
+            (source, Some(stored)) => {
+                let now = Member::parse(&stored.body).map_err(Error::internal)?.source;
+                if now.as_deref() == source {
+                    return Ok(());
+                }
+                Intent::Replace { body: with_source(stored, source)?.into(), part: Part::Main }
             }
         };
-        let call = Call { writes, atomicity: Atomicity::AllOrNothing };
-        let outcomes = service.clusters.commit(cluster, call, None).await?.outcomes;
-        let is_refused =
-            |outcome: &Outcome| matches!(outcome, Outcome::Refused(refusal) if *refusal != Refusal::NotAttempted);
-        if !outcomes.iter().any(is_refused) {
-            return Ok(());
+        match objects::write(service, &target, intent, &Options::default()).await {
+            Err(Error::Conflict { .. } | Error::AlreadyExists(_) | Error::NotFound(_)) => {}
+            done => return done.map(drop),
         }
     }
-    let subject = Subject::new("podberth.io", "clusters", cluster);
+    let subject = Subject::new(OWN, "clusters", cluster);
     Err(Error::Conflict { subject, message: "its source was being changed all the while; please try again".into() })
 }
 
-fn body(source: &ClusterSource) -> Result<String> {
-    serde_json::to_string(source).map_err(Error::internal)
+/// Makes a cluster that has nothing.
+async fn make(service: &Service, cluster: &str) -> Result<()> {
+    let write = |precondition, change| Write { key: key(), precondition, change };
+    let body = serde_json::to_string(&ClusterSource::default()).map_err(Error::internal)?;
+    let put = Change::Put { body: body.into(), uid: uuid::Uuid::new_v4().to_string(), node: None };
+    let writes = vec![write(Precondition::absent(), put), write(Precondition::exists(), Change::Delete)];
+    let call = Call { writes, atomicity: Atomicity::AllOrNothing };
+    // If another one has made it meanwhile, the call is refused.
+    service.clusters.commit(cluster, call, None).await?;
+    Ok(())
 }
 
-fn as_read(stored: Option<&Record>) -> Precondition {
-    stored.map_or_else(Precondition::absent, |stored| Precondition::revision(stored.revision))
-}
-
-fn write(stored: Option<&Record>, body: String) -> Write {
-    let uid = stored.map_or_else(|| uuid::Uuid::new_v4().to_string(), |stored| stored.uid.clone());
-    Write { key: key(), precondition: as_read(stored), change: Change::Put { body: body.into(), uid, node: None } }
-}
-
-/// Deletes the source as it was read, or the one that the write before it makes.
-fn delete(stored: Option<&Record>) -> Write {
-    let precondition = stored.map_or_else(Precondition::exists, |stored| Precondition::revision(stored.revision));
-    Write { key: key(), precondition, change: Change::Delete }
+/// A stored object with another source, to be written for the revision that was read.
+fn with_source(stored: &Record, source: Option<&ClusterSource>) -> Result<String> {
+    let mut object: Value = serde_json::from_slice(&stored.body).map_err(Error::internal)?;
+    object["spec"]["source"] = json!(source);
+    object["metadata"]["resourceVersion"] = stored.revision.to_string().into();
+    Ok(object.to_string())
 }

@@ -7,7 +7,7 @@
 //! - annotations under [`OWN_ANNOTATIONS`](crate::wire::source::OWN_ANNOTATIONS), which the mirror leaves alone
 //!   ([`annotated`](crate::service::objects)).
 //!
-//! Jobs that write objects by themselves ask [`is_mirrored`] for each cluster.
+//! Jobs that write objects by themselves ask [`mirrored::is_mirror`] for each cluster.
 
 use std::sync::Arc;
 
@@ -18,7 +18,6 @@ use crate::{
         Service,
         error::{Error, Result},
     },
-    store::{Store, StoreError},
     wire::{access, kinds::StoredKind, source::ClusterSource},
 };
 
@@ -57,7 +56,7 @@ pub async fn check_all(service: &Service, cluster: &str) -> Result<()> {
 /// # Errors
 /// [`Error::ReadOnly`]
 pub fn check_view(view: &View, cluster: &str) -> Result<()> {
-    view.source.as_ref().map_or(Ok(()), |source| Err(refused(cluster, source)))
+    view.source().map_or(Ok(()), |source| Err(refused(cluster, &source)))
 }
 
 /// The refusal of a write.
@@ -65,15 +64,7 @@ pub fn refused(cluster: &str, source: &ClusterSource) -> Error {
     Error::ReadOnly { cluster: cluster.to_owned(), source_title: source.title() }
 }
 
-/// `true` if a cluster mirrors a live one, by the store alone.
-///
-/// # Errors
-/// Those of the store.
-pub async fn is_mirrored(store: &dyn Store, cluster: &str) -> Result<bool, StoreError> {
-    Ok(store.get(cluster, &mirrored::key()).await?.is_some())
-}
-
 /// `true` for kinds whose objects are Podberth's own in every cluster.
 fn is_own(kind: &StoredKind) -> bool {
-    !kind.is_shared() || access::resource(&kind.key()).is_some()
+    !kind.is_shared() || kind.is_of_all() || access::resource(&kind.key()).is_some()
 }

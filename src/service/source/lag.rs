@@ -63,6 +63,11 @@ impl Sources {
         self.why_stale(cluster, now).is_some()
     }
 
+    /// The largest lag of a mirror on which anything is decided, in nanoseconds; `None` for any.
+    pub fn max_lag(&self) -> Option<i64> {
+        self.0.max_lag.get().map(|most| i64::try_from(most.as_nanos()).unwrap_or(i64::MAX))
+    }
+
     /// Why nothing is to be decided on the mirror of a cluster now, if so: it never was whole, or is too far behind.
     pub fn why_stale(&self, cluster: &str, now: Timestamp) -> Option<String> {
         let most = self.0.max_lag.get();

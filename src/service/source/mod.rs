@@ -25,6 +25,7 @@ pub mod guard;
 pub mod lag;
 pub mod lease;
 pub mod mirrored;
+pub mod naming;
 pub mod requests;
 mod rooms;
 

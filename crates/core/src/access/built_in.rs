@@ -173,7 +173,8 @@ const ROLES: &[(&str, &[Line])] = &[
         "podberth:explainer",
         &[
             ("create", "podberth.io", "explanations", ""),
-            ("create", "podberth.io", "simulations", ""),
+            ("create", "podberth.io", "simulations,simulations/estimate", ""),
+            ("create", "podberth.io", "placements/clusters", ""),
             (READ, "podberth.io", "overviews,explanations/pending,explanations/fit", ""),
             ("get,list", "podberth.io", "policies,policies/revisions", ""),
         ],

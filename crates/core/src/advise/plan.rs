@@ -1,7 +1,7 @@
 //! Plans of advice: the steps by which a cluster comes to be as an answer says, each with its reason.
 //!
 //! All answers and the loops speak of the same steps. A plan says nothing of how a step is carried out: a loop writes objects, asks for evictions or
-//! tells a webhook; a reader of an answer may do it by hand. [`lint`] finds what no plan may have.
+//! tells a webhook; a reader of an answer may do it by hand. [`lint()`] finds what no plan may have.
 
 use std::{fmt, sync::Arc};
 

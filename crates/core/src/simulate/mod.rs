@@ -367,6 +367,10 @@ impl Placing {
         self.batch.place(pod)
     }
 
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        self.batch.snapshot()
+    }
+
     pub(crate) fn into_snapshot(self) -> Snapshot {
         self.batch.snapshot().clone()
     }
@@ -394,7 +398,7 @@ pub(crate) fn made_anew(pod: &Pod) -> MadeAnew {
 }
 
 /// Copies of a node, named after it with the first numbers that are free.
-fn copies(template: &Node, count: usize, snapshot: &Snapshot) -> impl Iterator<Item = Node> {
+pub(crate) fn copies(template: &Node, count: usize, snapshot: &Snapshot) -> impl Iterator<Item = Node> {
     let names = (1..).map(|number| Name::from(format!("{}-{number}", template.name)));
     names.filter(|name| snapshot.node(name).is_none()).take(count).map(|name| template.renamed(name))
 }

@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::statements::clusters::{
-    HOLD, LAST_BATCH, LEASE, LOCK_LIVE, RAISE_MARKS, SWEEP_BATCHES, SWEEP_HISTORY, SWEEP_TOMBSTONES,
+    HOLD, LAST_BATCH, LEASE, LEASES, LOCK_LIVE, RAISE_MARKS, SWEEP_BATCHES, SWEEP_HISTORY, SWEEP_TOMBSTONES,
 };
 use super::{Postgres, micros, settle};
 use crate::keeping::{self, Kept};
@@ -120,6 +120,13 @@ impl Postgres {
             .execute(&mut *connection);
         let taken = self.within(take).await;
         Ok(settle(connection, taken)?.rows_affected() == 1)
+    }
+
+    pub(super) async fn list_leases(&self, beginning: &str) -> Result<Vec<String>, StoreError> {
+        let mut connection = self.acquire().await?;
+        let list = sqlx::query_scalar(LEASES).bind(OF_ALL).bind(beginning).fetch_all(&mut *connection);
+        let names = self.within(list).await;
+        settle(connection, names)
     }
 
     pub(super) async fn raise_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError> {

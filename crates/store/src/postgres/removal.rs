@@ -6,9 +6,10 @@ use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
 use super::directory::Candidates;
+use super::keep::OF_ALL;
 use super::statements::clusters::{
-    CLEAR_HISTORY, CLEAR_LEASES, CLEAR_LEDGER, CLEAR_OBJECTS, DROP_NAME, DROP_SET_ASIDE, EVERYWHERE, FORGET, HEADS,
-    LOCK, LOCK_LIVE, MARK, NOTIFY, NOW, REMOVED, SET_ASIDE, SET_ID, SWEEP_BATCHES,
+    CLEAR_HISTORY, CLEAR_LEASES, CLEAR_LEDGER, CLEAR_OBJECTS, DROP_FREE_LEASES, DROP_NAME, DROP_SET_ASIDE, EVERYWHERE,
+    FORGET, HEADS, LOCK, LOCK_LIVE, MARK, NOTIFY, NOW, REMOVED, SET_ASIDE, SET_ID, SWEEP_BATCHES,
 };
 use super::{Postgres, listen, micros, rows, signed};
 use crate::check;
@@ -106,7 +107,10 @@ impl Postgres {
                 self.forget_name(connection, id, &name).await?;
             }
         }
-        Ok(())
+        // A free lease needs no row.
+        let before = self.read_now(connection).await?.saturating_sub(micros(keep));
+        let free = sqlx::query(DROP_FREE_LEASES).bind(OF_ALL).bind(before);
+        self.within(free.execute(connection)).await.map(drop)
     }
 
     /// Forgets a name, unless it has an object or an entry by now.

@@ -192,6 +192,13 @@ impl Upkeep for Memory {
         Ok(free)
     }
 
+    async fn leases(&self, beginning: &str) -> Result<Vec<String>, StoreError> {
+        let state = self.state()?;
+        let now = state.now();
+        let is_held = |(name, (_, until)): &(&String, &(Uuid, i64))| name.starts_with(beginning) && *until > now;
+        Ok(state.leases.iter().filter(is_held).map(|(name, _)| name.clone()).collect())
+    }
+
     async fn everywhere(&self, kind: &str) -> Result<Everywhere, StoreError> {
         let state = self.state()?;
         let mut found = Vec::new();

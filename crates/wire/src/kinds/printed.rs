@@ -231,6 +231,16 @@ pub(super) const NODE_GROUP: &[Column] = &[
     AGE,
 ];
 
+pub(super) const CLUSTER: &[Column] = &[
+    NAME,
+    column("Ready", "string", Made(printers::cluster_ready)),
+    column("Provider", "string", Text("/spec/provider", NONE)),
+    column("Region", "string", Text("/spec/region", NONE)),
+    column("Source", "string", Made(printers::cluster_source)),
+    AGE,
+    wide("Nodes", Made(printers::cluster_nodes)),
+];
+
 /// Events have the same columns in both of their forms: cells are taken from objects as they are stored.
 pub(super) const EVENT: &[Column] = &[
     column("Last Seen", "string", Made(printers::last_seen)),

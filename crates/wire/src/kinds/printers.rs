@@ -500,3 +500,21 @@ pub(super) fn event_count(event: &Value, _: Timestamp) -> Value {
     }
     number(event, "/count").max(1).into()
 }
+
+/// The status of the condition `Ready` of a cluster.
+pub(super) fn cluster_ready(cluster: &Value, _: Timestamp) -> Value {
+    condition(cluster, "Ready").and_then(|ready| text(ready, "/status")).unwrap_or(UNKNOWN).into()
+}
+
+/// The live cluster that a cluster mirrors: its context, or its file.
+pub(super) fn cluster_source(cluster: &Value, _: Timestamp) -> Value {
+    let of = |field: &str| text(cluster, &format!("/spec/source/{field}")).map(str::to_owned);
+    let is_own = cluster.pointer("/spec/source/inCluster") == Some(&Value::Bool(true));
+    let source = of("context").or_else(|| of("kubeconfigFile"));
+    source.unwrap_or_else(|| if is_own { "in-cluster" } else { NONE }.into()).into()
+}
+
+/// The number of nodes of a cluster, as far as it was told.
+pub(super) fn cluster_nodes(cluster: &Value, _: Timestamp) -> Value {
+    amount(cluster, "/status/summary/nodes").unwrap_or_else(|| UNKNOWN.into()).into()
+}

@@ -9,8 +9,9 @@ use podberth_core::{
 };
 
 use super::{
+    OfAll,
     Read::Nothing,
-    Served, StoredKind, Subresource, Trait, Verb, View,
+    Served, StoredKind, Subresource, Trait, Verb, View, checked,
     columns::{
         AGE, CREATED,
         Cell::{Count, Made, Text},
@@ -18,7 +19,10 @@ use super::{
     },
     printed, printers, selectable, wire,
 };
-use crate::objects::{csi, device, disruption, names, node, node_group, pod, runtime_class, storage, workload};
+use crate::objects::{
+    csi, device, disruption, member_cluster::MemberCluster, names, node, node_group, pod, runtime_class, storage,
+    workload,
+};
 use crate::selector::Fields;
 
 /// The operations of the handlers that all kinds share.
@@ -534,6 +538,19 @@ pub static ALL: &[StoredKind] = &[
         columns: printed::NODE_GROUP,
         example: r#"{"spec":{"minSize":0,"maxSize":10,"targetSize":2,"template":{"status":{"allocatable":{"cpu":"4","memory":"16Gi","pods":"110"}}}}}"#,
         read: wire!(Kind::NodeGroup, node_group::NodeGroup => Object::NodeGroup),
+        ..ROW
+    },
+    StoredKind {
+        group: "podberth.io",
+        kind: "Cluster",
+        plural: "clusters",
+        namespaced: false,
+        subresources: &[Subresource::Status],
+        columns: printed::CLUSTER,
+        example: r#"{"spec":{"provider":"aws","region":"eu-central-1","zones":["eu-central-1a"],"taints":[{"key":"tier","value":"edge","effect":"NoSchedule"}],"cost":{"perCpuHour":"0.04","perGiHour":"0.005","currency":"EUR"},"nodeTemplates":[{"name":"large","max":10,"startTime":"3m","cost":"0.34","template":{"status":{"allocatable":{"cpu":"8","memory":"32Gi","pods":"110"}}}}]}}"#,
+        read: checked!(MemberCluster),
+        served: Served::OfAll(OfAll { word: "Member", fields: "MemberCluster" }),
+        traits: &[Trait::CreatedByPut, Trait::CountsChanges],
         ..ROW
     },
     StoredKind {

@@ -8,6 +8,7 @@ pub(crate) mod bounds;
 pub mod csi;
 pub mod device;
 pub mod disruption;
+pub mod member_cluster;
 pub mod meta;
 pub mod names;
 pub mod node;

@@ -175,7 +175,7 @@ impl NodeTaint {
     }
 }
 
-fn condition_status(name: &str) -> ConditionStatus {
+pub(super) fn condition_status(name: &str) -> ConditionStatus {
     match name {
         "True" => ConditionStatus::True,
         "False" => ConditionStatus::False,

@@ -162,7 +162,13 @@ impl NodeGroupSpec {
 
 impl NodeTemplate {
     /// A node of the group. It carries the labels that select the group's nodes, and a host's name.
-    fn convert(&self, group: &str, selector: &model::Labels, at: &Path<'_>, faults: &mut Faults) -> model::Node {
+    pub(super) fn convert(
+        &self,
+        group: &str,
+        selector: &model::Labels,
+        at: &Path<'_>,
+        faults: &mut Faults,
+    ) -> model::Node {
         let node = Node { metadata: self.metadata.clone(), spec: self.spec.clone(), status: self.status.clone() };
         let name: model::Name =
             if node.metadata.name.is_empty() { format!("template-{group}") } else { node.metadata.name.clone() }.into();

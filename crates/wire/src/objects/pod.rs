@@ -277,7 +277,7 @@ impl Toleration {
     }
 
     /// The toleration, or `None` where its operator or effect is unknown and so tolerates nothing.
-    pub(super) fn to_core(&self, at: &Path<'_>, faults: &mut Faults) -> Option<model::Toleration> {
+    pub(crate) fn to_core(&self, at: &Path<'_>, faults: &mut Faults) -> Option<model::Toleration> {
         let key_at = at.child("key");
         if !self.key.is_empty()
             && let Err(rule) = names::qualified_name(&self.key)

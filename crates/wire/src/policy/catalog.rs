@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use podberth_core::{
     advise::{self, Advice},
+    federation,
     policy::retirement,
     predicates::{self, Build, Standing},
     priorities,
@@ -18,17 +19,17 @@ pub struct PluginCatalog {
     pub predicates: Vec<PluginInfo>,
     /// Priorities.
     pub priorities: Vec<PluginInfo>,
-    /// Rules of autoscaling and rescheduling.
+    /// Rules of autoscaling and rescheduling, and rules for clusters (`POST /placements`).
     pub advice: Vec<AdviceInfo>,
 }
 
-/// A rule of autoscaling or rescheduling.
+/// A rule of autoscaling, rescheduling or placement over clusters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AdviceInfo {
     /// Its name.
     #[schema(example = "least-waste")]
     pub name: &'static str,
-    /// The sort of rule: `Expander`, `EvictionStrategy`, …
+    /// The sort of rule: `Expander`, `EvictionStrategy`, `ClusterPredicate`, …
     #[schema(example = "Expander")]
     pub kind: &'static str,
     /// Its documentation, as Markdown.
@@ -38,6 +39,12 @@ pub struct AdviceInfo {
 impl From<&Advice> for AdviceInfo {
     fn from(advice: &Advice) -> Self {
         Self { name: advice.name, kind: advice.kind, documentation: advice.documentation() }
+    }
+}
+
+impl From<&federation::Registration> for AdviceInfo {
+    fn from(rule: &federation::Registration) -> Self {
+        Self { name: rule.name, kind: rule.kind(), documentation: rule.documentation() }
     }
 }
 
@@ -127,7 +134,7 @@ impl PluginCatalog {
         Self {
             predicates: predicates::ALL.iter().map(PluginInfo::from).collect(),
             priorities: priorities::ALL.iter().map(PluginInfo::from).collect(),
-            advice: advise::all().map(AdviceInfo::from).collect(),
+            advice: advise::all().map(AdviceInfo::from).chain(federation::ALL.iter().map(AdviceInfo::from)).collect(),
         }
     }
 }

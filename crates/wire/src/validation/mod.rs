@@ -13,6 +13,7 @@ mod csi;
 mod device;
 mod disruption;
 pub mod fields;
+mod member_cluster;
 mod meta;
 mod node;
 mod pod;

@@ -43,7 +43,7 @@ impl Validate for Node {
     }
 }
 
-fn taints(taints: &[NodeTaint], at: &Path<'_>, faults: &mut Faults) {
+pub(super) fn taints(taints: &[NodeTaint], at: &Path<'_>, faults: &mut Faults) {
     let mut seen = BTreeSet::new();
     for (i, taint) in taints.iter().enumerate() {
         let at = at.index(i);

@@ -69,7 +69,7 @@ impl Leave<'_> {
     /// be done.
     pub(super) async fn cordon_live(&self, node: &str, cordon: bool) -> bool {
         let is_so = self.view.snapshot.node(node).is_some_and(|info| info.node.unschedulable == cordon);
-        if self.view.source.is_none() || is_so {
+        if self.view.source().is_none() || is_so {
             return true;
         }
         let outcome = self.patch_live(node, cordon).await;

@@ -63,7 +63,7 @@ fn the_loop_tells_its_own_cordon_from_that_of_an_admin() {
         seen(&snapshot, &Groups::default()).nodes["n0"].is_cordoned
     };
     assert!(!is_cordoned(|node| node));
-    assert!(is_cordoned(|node| node.unschedulable()));
+    assert!(is_cordoned(NodeBuilder::unschedulable));
     assert!(!is_cordoned(|node| node.unschedulable().taint(TO_BE_DELETED, "7", Effect::NoSchedule)), "by the loop");
 }
 

@@ -110,7 +110,7 @@ struct Noted {
 async fn turn(service: &Service, settings: &Arc<Rescheduling>, cluster: &Arc<str>, memory: &mut Noted) -> Result<()> {
     let context = context::take(service, cluster, Fresh { min_revision: None, is_newest: true }).await?;
     let now = clock::now();
-    if context.view.source.is_some() {
+    if context.view.source().is_some() {
         mirrored::is_whole(service, cluster, now, LONGEST_LAG).map_err(Error::internal)?;
     }
     let now = clock::nanoseconds(now);

@@ -107,6 +107,16 @@ statements! {
           WHERE lease.holder = excluded.holder OR lease.until <= excluded.until - $4"
     );
 
+    /// Leases that are held, of those whose name begins with `$2`.
+    Cluster LEASES = concat!(
+        "SELECT name FROM lease WHERE cluster_id = $1 AND name >= $2 AND starts_with(name, $2) AND until > ",
+        now!(),
+        " ORDER BY name"
+    );
+
+    /// `$2` is a time: Citus takes no clock in a DELETE.
+    Cluster DROP_FREE_LEASES = "DELETE FROM lease WHERE cluster_id = $1 AND until <= $2";
+
     /// A write that nobody sees.
     Cluster VOUCH = concat!(
         "INSERT INTO lease (cluster_id, name, holder, until) VALUES ($1, 'vouch', '', ",

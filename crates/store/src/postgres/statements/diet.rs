@@ -64,9 +64,7 @@ impl Visitor for Checker {
             Sql::Query(_) => {}
             Sql::Insert(insert) => self.insert(insert),
             Sql::Update(Update { table, from, selection, .. }) => {
-                if statement.to_string().contains("clock_timestamp") {
-                    self.faults.push("an UPDATE has a function that is volatile".into());
-                }
+                self.calm(statement);
                 let mut tables = vec![table.clone()];
                 match from {
                     Some(UpdateTableFromKind::BeforeSet(from) | UpdateTableFromKind::AfterSet(from)) => {
@@ -77,6 +75,7 @@ impl Visitor for Checker {
                 self.write(&tables, selection.as_ref());
             }
             Sql::Delete(Delete { from, selection, .. }) => {
+                self.calm(statement);
                 let (FromTable::WithFromKeyword(tables) | FromTable::WithoutKeyword(tables)) = from;
                 self.write(tables, selection.as_ref());
             }
@@ -87,6 +86,12 @@ impl Visitor for Checker {
 }
 
 impl Checker {
+    fn calm(&mut self, statement: &Sql) {
+        if statement.to_string().contains("clock_timestamp") {
+            self.faults.push("an UPDATE or DELETE has a function that is volatile".into());
+        }
+    }
+
     fn write(&mut self, tables: &[TableWithJoins], selection: Option<&Expr>) {
         if self.scope == Scope::Every {
             self.faults.push("writes to all clusters".into());

@@ -137,7 +137,7 @@ impl DefaultEvictorArgs {
             spares_claims: spares_claims.then(|| self.storage_classes(&protections_at, faults)),
             spares_without_budget: extra("PodsWithoutPDB", self.ignore_pods_without_pdb),
             spares_devices: extra("PodsWithResourceClaims", false),
-            came_back: Default::default(),
+            came_back: std::sync::Arc::default(),
         }
     }
 

@@ -251,7 +251,7 @@ mod tests {
         causes.iter().map(one).collect()
     }
 
-    fn of_metric(metric: Value) -> Vec<String> {
+    fn of_metric(metric: &Value) -> Vec<String> {
         told(&json!({"metrics": [metric]}))
     }
 
@@ -290,7 +290,7 @@ mod tests {
     fn a_metric_has_the_one_source_of_its_type() {
         let types = r#"supported values: "ContainerResource", "External", "Object", "Pods", "Resource""#;
         assert_eq!(
-            of_metric(json!({"type": ""})),
+            of_metric(&json!({"type": ""})),
             [
                 "metrics[0].type: Required value: must specify a metric source type".to_owned(),
                 format!(r#"metrics[0].type: Unsupported value: "": {types}"#),
@@ -298,12 +298,12 @@ mod tests {
         );
         let cpu = json!({"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}});
         assert_eq!(
-            of_metric(json!({"type": "Pods", "resource": cpu})),
+            of_metric(&json!({"type": "Pods", "resource": cpu})),
             ["metrics[0].pods: Required value: must populate information for the given metric source"]
         );
         let pods = json!({"metric": {"name": "a%b"}, "target": {"type": "AverageValue"}});
         assert_eq!(
-            of_metric(json!({"type": "Resource", "resource": cpu, "pods": pods})),
+            of_metric(&json!({"type": "Resource", "resource": cpu, "pods": pods})),
             [
                 "metrics[0].pods.metric.name: Invalid value: \"a%b\": may not contain '%'",
                 "metrics[0].pods.target.averageValue: Required value: must specify a positive target averageValue",
@@ -316,7 +316,7 @@ mod tests {
     fn a_source_has_one_target_above_zero() {
         let of = |field: &str, kind: &str, mut source: Value, target: Value| {
             source["target"] = target;
-            let told = of_metric(json!({"type": kind, field: source}));
+            let told = of_metric(&json!({"type": kind, field: source}));
             let prefix = format!("metrics[0].{field}.");
             told.into_iter().map(|one| one.strip_prefix(&prefix).unwrap_or(&one).to_owned()).collect::<Vec<_>>()
         };

@@ -1,0 +1,334 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    model::{Effect as TaintEffect, Selector, Toleration, TolerationOperator},
+    testing,
+};
+
+fn taint(since: i64) -> Taint {
+    Taint { key: "podberth.io/not-ready".into(), value: "".into(), effect: TaintEffect::NoExecute, added: Some(since) }
+}
+
+/// A pod of a placement. `tolerates`: for how many seconds.
+fn pod(uid: &str, group: &str, tolerates: Option<i64>) -> Arc<Pod> {
+    let mut pod = testing::pod(uid).build();
+    (pod.uid, pod.ready) = (uid.into(), true);
+    pod.labels = [(PLACEMENT, "web"), ("app", group)].into_iter().collect();
+    pod.tolerations = tolerates
+        .map(|seconds| Toleration {
+            key: "".into(),
+            operator: TolerationOperator::Exists,
+            value: "".into(),
+            effect: None,
+            seconds: Some(seconds),
+        })
+        .into_iter()
+        .collect();
+    Arc::new(pod)
+}
+
+fn budget(group: &str, allowed: i32) -> Arc<PodDisruptionBudget> {
+    Arc::new(PodDisruptionBudget {
+        namespace: testing::pod("x").build().namespace,
+        name: group.into(),
+        selector: Some(Selector::from_map([("app", group)])),
+        disruptions_allowed: allowed,
+        disrupted_pods: Vec::new(),
+        spares_unready: false,
+    })
+}
+
+fn site(name: &str, down_since: Option<i64>, pods: Vec<Arc<Pod>>) -> Site {
+    let down_since = down_since.map(|second| second * SECOND);
+    let taints = down_since.map(taint).into_iter().collect();
+    Site { name: name.into(), down_since, taints, pods, ..Site::default() }
+}
+
+#[test]
+fn moves_wait_for_tolerations_hysteresis_and_their_turn() {
+    let pods = vec![pod("a", "x", None), pod("b", "x", Some(600)), pod("c", "x", None)];
+    let sites = [site("down", Some(100), pods), site("up", None, vec![pod("d", "x", None)]), site("too", None, vec![])];
+    let settings = Settings::default();
+    let at = |now: i64| {
+        let found = proposals(&sites, &settings, now * SECOND);
+        found
+            .iter()
+            .map(|of| (of.pod.uid.to_string(), of.at.expect("a time") / SECOND, of.is_due(now * SECOND)))
+            .collect::<Vec<_>>()
+    };
+    let told = |uid: &str, at, due| (uid.to_owned(), at, due);
+    // 100 + 300 s of hysteresis; 10 s between two; 100 + 600 s of toleration.
+    assert_eq!(at(150), [told("a", 400, false), told("c", 410, false), told("b", 700, false)]);
+    assert_eq!(at(405), [told("a", 400, true), told("c", 415, false), told("b", 700, false)]);
+    // Two of three are most: 100 s between two.
+    let mut most = sites.clone();
+    most[2].down_since = Some(0);
+    let found = proposals(&most, &settings, 150 * SECOND);
+    assert_eq!(found.iter().map(|of| of.at.expect("a time") / SECOND).collect::<Vec<_>>(), [400, 500, 700]);
+}
+
+#[test]
+fn budgets_that_forbid_all_hold_every_move_and_say_so() {
+    let mut down = site("down", Some(0), vec![pod("a", "x", None), pod("b", "x", None), pod("c", "y", None)]);
+    down.budgets = vec![budget("x", 0)];
+    let sites = [down, site("up", None, vec![])];
+    let held = |sites: &[Site]| {
+        let found = proposals(sites, &Settings::default(), 1_000 * SECOND);
+        found.into_iter().map(|of| (of.pod.uid.to_string(), of.held)).collect::<Vec<_>>()
+    };
+    let by = |uid: &str, held| (uid.to_owned(), held);
+    assert_eq!(
+        held(&sites),
+        [by("c", None), by("a", Some(Held::Budget("x".into()))), by("b", Some(Held::Budget("x".into())))]
+    );
+    let mut one = sites.clone();
+    one[0].budgets = vec![budget("x", 1)];
+    assert_eq!(held(&one), [by("a", None), by("c", None), by("b", Some(Held::Budget("x".into())))]);
+    let mut failover = Failover::default();
+    let mut all = sites.clone();
+    all[0].pods.truncate(2);
+    assert_eq!(failover.step(&all, 1_000 * SECOND), []);
+    // All clusters at once.
+    let mut all = sites;
+    all[1].down_since = Some(0);
+    assert!(held(&all).iter().all(|(_, held)| *held == Some(Held::AllDown)));
+    assert_eq!(failover.step(&all, 1_000 * SECOND), []);
+}
+
+#[test]
+fn a_move_is_reserved_then_evicted_and_reversed_on_recovery() {
+    let key = |uid: &str| Placed { cluster: "down".into(), uid: uid.into() };
+    let mut sites = [
+        site("down", Some(0), vec![pod("a", "x", None), pod("b", "x", None)]),
+        site("up", None, vec![]),
+        site("too", None, vec![]),
+    ];
+    let mut failover = Failover::default();
+    assert_eq!(failover.step(&sites, 299 * SECOND), [], "hysteresis");
+    assert_eq!(failover.step(&sites, 300 * SECOND), [Effect::Reserve(key("a"))]);
+    assert_eq!(
+        failover.step(&sites, 305 * SECOND),
+        [],
+        "nothing is evicted while no room is reserved, and the next waits"
+    );
+    failover.reserved(&key("a"), "up".into());
+    assert_eq!(failover.step(&sites, 306 * SECOND), [Effect::Evict { placed: key("a"), to: "up".into() }]);
+    failover.stayed(&key("a"));
+    assert_eq!(
+        failover.step(&sites, 307 * SECOND),
+        [Effect::Evict { placed: key("a"), to: "up".into() }],
+        "it is tried again"
+    );
+    assert_eq!(failover.step(&sites, 310 * SECOND), [Effect::Reserve(key("b"))]);
+    failover.reserved(&key("b"), "up".into());
+    (sites[0].down_since, sites[0].taints) = (None, Vec::new());
+    assert_eq!(failover.step(&sites, 311 * SECOND), [Effect::Release { placed: key("b"), to: "up".into() }]);
+    failover.evicted(&key("a"));
+    assert_eq!((failover.step(&sites, 312 * SECOND), failover.len()), (vec![], 1), "it is not moved back, nor again");
+    sites[0].pods.remove(0);
+    assert_eq!((failover.step(&sites, 313 * SECOND), failover.is_empty()), (vec![], true));
+}
+
+#[test]
+fn room_that_is_not_found_is_looked_for_again_later() {
+    let key = Placed { cluster: "down".into(), uid: "a".into() };
+    let sites = [site("down", Some(0), vec![pod("a", "x", None)]), site("up", None, vec![]), site("too", None, vec![])];
+    let mut failover = Failover::default();
+    assert_eq!(failover.step(&sites, 300 * SECOND), [Effect::Reserve(key.clone())]);
+    failover.unreserved(&key, 300 * SECOND);
+    assert_eq!(failover.step(&sites, 359 * SECOND), []);
+    assert_eq!(failover.step(&sites, 360 * SECOND), [Effect::Reserve(key)]);
+}
+
+/// Clusters with room for pods, that go down and come back, under the machine. A unit is a pod that somebody wants: it has copies in clusters, by uid.
+struct World {
+    sites: Vec<Site>,
+    room: Vec<usize>,
+    /// Reserved places: the pod, and the cluster.
+    reserved: BTreeMap<Placed, Name>,
+    /// By unit: how often it was evicted in this outage of its cluster.
+    evicted: BTreeMap<Placed, usize>,
+    failover: Failover,
+    units: usize,
+    /// When moves out of each cluster were begun.
+    begun: BTreeMap<Name, Vec<i64>>,
+}
+
+impl World {
+    fn new(clusters: usize, units: usize, room: usize) -> Self {
+        let mut sites: Vec<Site> = (0..clusters).map(|i| site(&format!("c{i}"), None, vec![])).collect();
+        for unit in 0..units {
+            let at = unit % clusters;
+            sites[at].pods.push(pod(
+                &format!("u{unit}-0"),
+                &format!("g{}", unit % 2),
+                [None, Some(60), Some(900)][unit % 3],
+            ));
+        }
+        let room = sites.iter().map(|site| site.pods.len() + room).collect();
+        Self {
+            sites,
+            room,
+            reserved: BTreeMap::new(),
+            evicted: BTreeMap::new(),
+            failover: Failover::default(),
+            units,
+            begun: BTreeMap::new(),
+        }
+    }
+
+    fn set_down(&mut self, at: usize, is_down: bool, now: i64) {
+        let site = &mut self.sites[at];
+        if is_down != site.down_since.is_some() {
+            site.down_since = is_down.then_some(now);
+            site.taints = site.down_since.map(taint).into_iter().collect();
+        }
+    }
+
+    fn used(&self, at: usize) -> usize {
+        let name = &self.sites[at].name;
+        self.sites[at].pods.len() + self.reserved.values().filter(|to| *to == name).count()
+    }
+
+    /// A step of the machine, with all its effects; `fails` says which effect goes wrong.
+    fn step(&mut self, now: i64, mut fails: impl FnMut() -> bool) {
+        for effect in self.failover.step(&self.sites.clone(), now) {
+            match effect {
+                Effect::Reserve(placed) => {
+                    self.begun.entry(placed.cluster.clone()).or_default().push(now);
+                    let free = (0..self.sites.len())
+                        .find(|at| self.sites[*at].down_since.is_none() && self.used(*at) < self.room[*at]);
+                    match free.filter(|_| !fails()) {
+                        Some(at) => {
+                            let to = self.sites[at].name.clone();
+                            assert!(self.reserved.insert(placed.clone(), to.clone()).is_none(), "reserved twice");
+                            self.failover.reserved(&placed, to);
+                        }
+                        None => self.failover.unreserved(&placed, now),
+                    }
+                }
+                Effect::Evict { placed, to } => {
+                    assert_eq!(self.reserved.get(&placed), Some(&to), "evicted without room elsewhere");
+                    if fails() {
+                        self.failover.stayed(&placed);
+                        continue;
+                    }
+                    *self.evicted.entry(placed.clone()).or_default() += 1;
+                    self.reserved.remove(&placed);
+                    let from = self.sites.iter_mut().find(|site| site.name == placed.cluster).expect("a site");
+                    let at = from.pods.iter().position(|pod| pod.uid == placed.uid).expect("the pod is there");
+                    let gone = from.pods.remove(at);
+                    let (unit, moves) = gone.uid.split_once('-').expect("a uid");
+                    let moves: usize = moves.parse().expect("a number");
+                    let mut copy = Pod::clone(&gone);
+                    copy.uid = format!("{unit}-{}", moves + 1).into();
+                    let to = self.sites.iter_mut().find(|site| site.name == to).expect("a site");
+                    to.pods.push(Arc::new(copy));
+                    self.failover.evicted(&placed);
+                }
+                Effect::Release { placed, to } => assert_eq!(self.reserved.remove(&placed), Some(to), "released twice"),
+            }
+        }
+    }
+
+    fn check(&self) {
+        let mut units: Vec<&str> = self
+            .sites
+            .iter()
+            .flat_map(|site| &site.pods)
+            .map(|pod| pod.uid.split_once('-').expect("a uid").0)
+            .collect();
+        units.sort_unstable();
+        let before = units.len();
+        units.dedup();
+        assert_eq!((before, units.len()), (self.units, self.units), "a pod was lost, or is there twice");
+        assert!(self.evicted.values().all(|times| *times == 1), "moved twice: {:?}", self.evicted);
+        assert!(self.failover.len() <= self.units);
+        for (cluster, begun) in &self.begun {
+            assert!(begun.windows(2).all(|two| two[1] - two[0] >= 10 * SECOND), "{cluster} is not paced: {begun:?}");
+        }
+        for at in 0..self.sites.len() {
+            assert!(self.used(at) <= self.room[at], "more than its room");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Hours of outages of any length: nothing is lost, moved twice, or moved without room.
+    #[test]
+    fn nothing_is_lost_or_moved_twice(
+        clusters in 2_usize..6,
+        units in 0_usize..16,
+        room in 0_usize..12,
+        outages in proptest::collection::vec((0_usize..6, 1_i64..120, 0_i64..240), 1..12),
+        failing in proptest::collection::vec(proptest::bool::weighted(0.2), 1..40),
+    ) {
+        let mut world = World::new(clusters, units, room);
+        let mut failing = failing.into_iter().cycle();
+        let mut now = 0;
+        for (at, lasts, pause) in outages {
+            let at = at % clusters;
+            world.set_down(at, true, now);
+            for (ticks, is_down) in [(lasts, true), (pause, false)] {
+                if !is_down {
+                    world.set_down(at, false, now);
+                }
+                for _ in 0..ticks {
+                    now += 10 * SECOND;
+                    world.step(now, || failing.next().unwrap_or_default());
+                    world.check();
+                }
+            }
+        }
+        // All is well for an hour: nothing is left under way.
+        for at in 0..clusters {
+            world.set_down(at, false, now);
+        }
+        for _ in 0..360 {
+            now += 10 * SECOND;
+            world.step(now, || false);
+            world.check();
+        }
+        prop_assert!(world.reserved.is_empty(), "{:?}", world.reserved);
+    }
+
+    #[test]
+    fn flapping_moves_nothing(clusters in 2_usize..5, units in 1_usize..12, flaps in proptest::collection::vec((1_i64..29, 1_i64..29), 1..60)) {
+        let mut world = World::new(clusters, units, 12);
+        let mut now = 0;
+        for (down, up) in flaps {
+            for (ticks, is_down) in [(down, true), (up, false)] {
+                world.set_down(0, is_down, now);
+                for _ in 0..ticks {
+                    now += 10 * SECOND;
+                    prop_assert_eq!(world.failover.step(&world.sites, now), vec![]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn budgets_bound_the_moves_of_an_outage(units in 1_usize..16, allowed in 0_i32..5) {
+        let mut world = World::new(2, units, 32);
+        world.sites.push(site("c2", None, vec![]));
+        world.room.push(32);
+        world.sites[0].budgets = vec![budget("g0", allowed)];
+        let covered = world.sites[0].pods.iter().filter(|pod| pod.labels.get("app").is_some_and(|app| &**app == "g0")).count();
+        world.set_down(0, true, 0);
+        let mut now = 0;
+        for _ in 0..600 {
+            now += 10 * SECOND;
+            // The budget of a cluster that is away tells what it told last, less what was moved.
+            let left = world.sites[0].pods.iter().filter(|pod| pod.labels.get("app").is_some_and(|app| &**app == "g0")).count();
+            let moved = i32::try_from(covered - left).expect("few");
+            world.sites[0].budgets = vec![budget("g0", allowed - moved)];
+            world.step(now, || false);
+            world.check();
+        }
+        let left = world.sites[0].pods.iter().filter(|pod| pod.labels.get("app").is_some_and(|app| &**app == "g0")).count();
+        prop_assert_eq!(left, covered.saturating_sub(usize::try_from(allowed).expect("not negative")));
+    }
+}

@@ -1,0 +1,436 @@
+//! Failover between clusters: the pods of placements that are to leave clusters that are not ready, and their moves.
+//!
+//! Nothing here runs by itself: a client lists the moves that are proposed, and has those carried out that are due. The rules are those of
+//! [`failover`]. A move is carried out in three steps:
+//!
+//! 1. the turn is taken, by a write of the Cluster object for the revision that was read: processes that are asked at once make one move;
+//! 2. room is reserved: a copy of the pod is created and bound in another cluster, by one commit that the whole filter judges;
+//! 3. the pod is evicted, within its disruption budgets. If it stays, the copy is deleted again.
+//!
+//! The copy names its original by the label [`MOVED_FROM`]. So a process that dies between two steps leaves no second copy: the next call goes on with
+//! the one that is there, or deletes it if the original's cluster is ready again.
+//!
+//! A cluster that mirrors a live one is written by that alone: moves out of it and into it are proposed, and left to whoever placed the pods.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    evict,
+    taints::{
+        EvictedPod, EvictingTaint, EvictionItem, EvictionList, EvictionOutcome, EvictionReport, EvictionResult, Meant,
+        rfc3339,
+    },
+};
+use crate::{
+    clock,
+    core::{
+        access::{OWN, ResourceAttributes},
+        cycle::Cycle,
+        federation::{
+            Cluster,
+            failover::{self, Held, PLACEMENT, Proposal, Settings, Site},
+        },
+        model::{ConditionStatus, Effect, Name, Pod, first_untolerated},
+        snapshot::{Kind, Snapshot},
+    },
+    live::{SYSTEM_CLUSTER, View},
+    service::{
+        Service,
+        access::{Caller, sight::Sight},
+        clusters,
+        compute::compute_long,
+        error::{Error, Result},
+        objects::{Deletion, Preconditions, Target, delete},
+        source::mirrored,
+    },
+    store::{Atomicity, Call, Change, Key, Outcome, Precondition, Record, Refusal, Write},
+    wire::{
+        kinds,
+        objects::member_cluster::{MOVED_AT, Member, READY},
+    },
+};
+
+/// The label of a copy; its value is the uid of the original.
+pub const MOVED_FROM: &str = "podberth.io/moved-from";
+
+/// The clusters at a moment.
+struct Fleet {
+    sites: Vec<Site>,
+    /// Those that are ready, with what decides there.
+    ready: Vec<Ready>,
+    /// The clusters of copies, by the uid of their original.
+    copies: BTreeMap<Name, (Name, Arc<Pod>)>,
+}
+
+/// A cluster that may take pods.
+struct Ready {
+    cluster: Arc<Cluster>,
+    view: Arc<View>,
+    is_mirror: bool,
+}
+
+/// A move with its place.
+struct Move {
+    proposal: Proposal,
+    /// The cluster and the node where there is room.
+    to: Option<(Name, Name)>,
+}
+
+impl Fleet {
+    async fn read(service: &Service) -> Result<Self> {
+        let members = service.clusters.fleet().await?.members();
+        let (mut sites, mut ready, mut copies) = (Vec::new(), Vec::new(), BTreeMap::new());
+        for cluster in clusters::all(service).await? {
+            let is_ready = |status: ConditionStatus| status == ConditionStatus::True;
+            let down = cluster.condition(READY).filter(|condition| !is_ready(condition.status));
+            let view = service.clusters.get(&cluster.name).await?.view();
+            let placed = |pod: &&Arc<Pod>| pod.labels.has(PLACEMENT) && pod.is_assigned();
+            let mut pods: Vec<Arc<Pod>> = view.snapshot.pods().filter(placed).cloned().collect();
+            for pod in &pods {
+                if let Some(from) = pod.labels.get(MOVED_FROM) {
+                    copies.insert(from.clone(), (cluster.name.clone(), pod.clone()));
+                }
+            }
+            if down.is_none() {
+                pods.retain(|pod| pod.labels.has(PLACEMENT));
+                let is_mirror = view.source().is_some();
+                ready.push(Ready { cluster: cluster.clone(), view: view.clone(), is_mirror });
+            }
+            let last_move = members.get(&cluster.name).and_then(|member| member.moved_at);
+            sites.push(Site {
+                name: cluster.name.clone(),
+                // One of which it is not known since when is never due.
+                down_since: down.map(|condition| condition.since.unwrap_or(i64::MAX)),
+                last_move,
+                taints: cluster.taints.clone(),
+                pods,
+                budgets: view.snapshot.disruption_budgets().cloned().collect(),
+            });
+        }
+        Ok(Self { sites, ready, copies })
+    }
+
+    /// The moves that are meant, each with its place, and how many more there are.
+    fn moves(&self, meant: &Meant, now: i64) -> (Vec<Move>, usize) {
+        let mut found = failover::proposals(&self.sites, &Settings::default(), now);
+        let before = meant.before.map(clock::nanoseconds);
+        found.retain(|of| {
+            meant.node.as_ref().is_none_or(|node| *of.pod.node_name == **node)
+                && meant.namespace.as_ref().is_none_or(|namespace| *of.pod.namespace == **namespace)
+                && before.is_none_or(|before| of.at.is_some_and(|at| at <= before))
+        });
+        let remaining = found.len().saturating_sub(meant.limit);
+        found.truncate(meant.limit);
+        let mut taken: BTreeMap<Name, Snapshot> = BTreeMap::new();
+        let moves = found.into_iter().map(|proposal| {
+            let to = if proposal.held.is_some() { None } else { self.place(&proposal, &mut taken) };
+            Move { proposal, to }
+        });
+        (moves.collect(), remaining)
+    }
+
+    /// The first cluster with room for a pod, beside the pods that were placed before; the one of its copy if there is one.
+    fn place(&self, proposal: &Proposal, taken: &mut BTreeMap<Name, Snapshot>) -> Option<(Name, Name)> {
+        if let Some((cluster, copy)) = self.copies.get(&proposal.pod.uid) {
+            return Some((cluster.clone(), copy.node_name.clone()));
+        }
+        let keeps_off = |effect: Effect| effect != Effect::PreferNoSchedule;
+        self.ready.iter().find_map(|ready| {
+            let name = &ready.cluster.name;
+            let pod = &proposal.pod;
+            if first_untolerated(&ready.cluster.taints, &pod.tolerations, keeps_off).is_some() {
+                return None;
+            }
+            let snapshot = taken.entry(name.clone()).or_insert_with(|| ready.view.snapshot.clone());
+            if snapshot.pod(&pod.namespace, &pod.name).is_some() {
+                return None;
+            }
+            let mut copy = Pod::clone(pod);
+            (copy.node_name, copy.nominated_node_name) = (Name::default(), Name::default());
+            let cycle = Cycle::prepare(ready.view.profile(), &copy, snapshot);
+            let node = snapshot.nodes().find(|node| cycle.first_failure(node).is_none())?.name().clone();
+            drop(cycle);
+            copy.node_name = node.clone();
+            *snapshot = snapshot.with_pod(copy);
+            Some((name.clone(), node))
+        })
+    }
+
+    /// Why nothing is due, if that is so, in one line.
+    fn message(&self, moves: &[Move], now: i64) -> Option<String> {
+        let held = moves.iter().filter(|of| of.proposal.held.is_some()).count();
+        let down = self.sites.iter().filter(|site| site.down_since.is_some()).count();
+        if moves.iter().any(|of| matches!(of.proposal.held, Some(Held::AllDown))) {
+            return Some(format!(
+                "all {down} clusters are not ready: the fault is most likely here, and nothing moves"
+            ));
+        }
+        if held > 0 && held == moves.len() {
+            return Some(format!("disruption budgets forbid all {held} moves"));
+        }
+        let homeless = moves.iter().filter(|of| of.proposal.is_due(now) && of.to.is_none()).count();
+        (homeless > 0).then(|| format!("no other cluster has room for {homeless} of the pods that are due"))
+    }
+}
+
+/// Refuses callers who may not do this in all clusters.
+async fn check(service: &Service, caller: &Caller, verb: &'static str) -> Result<()> {
+    caller.check(service, SYSTEM_CLUSTER, ResourceAttributes::new(verb, OWN, "evictions")).await
+}
+
+/// The moves that are proposed, the soonest first.
+///
+/// # Errors
+/// [`Error::Denied`], and those of the store.
+pub async fn list(service: &Service, caller: &Caller, meant: Meant) -> Result<EvictionList> {
+    check(service, caller, "list").await?;
+    let now = clock::now_nanoseconds();
+    let fleet = Fleet::read(service).await?;
+    let (fleet, moves, remaining) = compute_long(true, move || {
+        let (moves, remaining) = fleet.moves(&meant, now);
+        (fleet, moves, remaining)
+    })
+    .await?;
+    let message = fleet.message(&moves, now);
+    let mut sights = Sights::new(service, caller);
+    let mut items = Vec::new();
+    for Move { proposal, to } in moves {
+        let held = match &proposal.held {
+            Some(Held::Budget(name)) => Some(format!("the disruption budget {name} allows no more disruptions")),
+            Some(Held::AllDown) => Some("no cluster is ready".to_owned()),
+            None => None,
+        };
+        items.push(EvictionItem {
+            pod: sights.shown(&proposal.from, &proposal.pod).await?,
+            node: proposal.pod.node_name.to_string(),
+            at: proposal.at.filter(|at| *at != i64::MAX).map(rfc3339),
+            due: proposal.is_due(now),
+            taints: proposal.taints.iter().map(EvictingTaint::new).collect(),
+            toleration_seconds: None,
+            placement: Some(proposal.placement().to_owned()),
+            cluster: Some(proposal.from.to_string()),
+            to: to.map(|(cluster, _)| cluster.to_string()),
+            held,
+        });
+    }
+    Ok(EvictionList { items, remaining, revision: 0, message })
+}
+
+/// Carries out the moves that are due: at most one out of each cluster, since moves are paced. `dry_run`: returns only the outcomes.
+///
+/// # Errors
+/// As for [`list`].
+pub async fn carry_out(service: &Service, caller: &Caller, meant: Meant, dry_run: bool) -> Result<EvictionReport> {
+    check(service, caller, "create").await?;
+    let now = clock::now_nanoseconds();
+    let fleet = Fleet::read(service).await?;
+    let (fleet, moves, _) = compute_long(true, move || {
+        let (moves, remaining) = fleet.moves(&meant, now);
+        (fleet, moves, remaining)
+    })
+    .await?;
+    if !dry_run {
+        release(service, &fleet).await?;
+    }
+    let mut sights = Sights::new(service, caller);
+    let (mut items, mut begun, mut remaining) = (Vec::new(), BTreeSet::new(), 0);
+    for of in moves.iter().filter(|of| of.proposal.is_due(now)) {
+        if !begun.insert(of.proposal.from.clone()) {
+            remaining += 1;
+            continue;
+        }
+        let (outcome, why) = carry(service, &fleet, of, now, dry_run).await?;
+        let pod = sights.shown(&of.proposal.from, &of.proposal.pod).await?;
+        items.push(EvictionResult {
+            pod,
+            node: of.proposal.pod.node_name.to_string(),
+            outcome,
+            cluster: Some(of.proposal.from.to_string()),
+            to: of.to.as_ref().map(|(cluster, _)| cluster.to_string()),
+            why,
+        });
+    }
+    Ok(EvictionReport { items, remaining, revision: 0, message: fleet.message(&moves, now) })
+}
+
+/// Deletes the copies whose originals stay, since their cluster is ready again.
+async fn release(service: &Service, fleet: &Fleet) -> Result<()> {
+    let up = fleet.sites.iter().filter(|site| site.down_since.is_none());
+    let staying: BTreeSet<&Name> = up.flat_map(|site| site.pods.iter().map(|pod| &pod.uid)).collect();
+    for (original, (cluster, copy)) in &fleet.copies {
+        if staying.contains(original)
+            && fleet.ready.iter().any(|ready| ready.cluster.name == *cluster && !ready.is_mirror)
+        {
+            delete_copy(service, cluster, copy).await?;
+        }
+    }
+    Ok(())
+}
+
+/// One move: its outcome, and why it is no other.
+async fn carry(
+    service: &Service,
+    fleet: &Fleet,
+    of: &Move,
+    now: i64,
+    dry_run: bool,
+) -> Result<(EvictionOutcome, Option<String>)> {
+    let (from, pod) = (&of.proposal.from, &of.proposal.pod);
+    let stays = |why: &str| Ok((EvictionOutcome::Stays, Some(why.to_owned())));
+    let Some((to, node)) = &of.to else { return stays("no other cluster has room for it") };
+    let of_mirror = |name: &Name| fleet.ready.iter().any(|ready| ready.cluster.name == *name && ready.is_mirror);
+    if mirrored::of(service, from).await?.is_some() || of_mirror(to) {
+        return stays("a mirror is written by its live cluster alone: move the pod there");
+    }
+    if dry_run {
+        return Ok((EvictionOutcome::Moved, None));
+    }
+    let known = fleet.sites.iter().find(|site| site.name == *from).and_then(|site| site.last_move);
+    if !take_turn(service, from, known, now).await? {
+        return Ok((
+            EvictionOutcome::Contended,
+            Some("another move out of the cluster was begun at the same time".into()),
+        ));
+    }
+    let copy = match fleet.copies.get(&pod.uid) {
+        Some((_, copy)) => copy.uid.to_string(),
+        None => match reserve(service, from, pod, (to, node)).await? {
+            Ok(uid) => uid,
+            Err(why) => return Ok((EvictionOutcome::Stays, Some(why))),
+        },
+    };
+    let target = target_of(from, pod)?;
+    let preconditions = Preconditions { uid: Some(pod.uid.to_string()), ..Preconditions::default() };
+    let evicted = evict(service, &target, &Deletion { preconditions, ..Deletion::default() }).await;
+    match evicted {
+        // It went by itself meanwhile: its copy stands for it.
+        Ok(_) | Err(Error::NotFound(_)) => Ok((EvictionOutcome::Moved, None)),
+        Err(
+            error
+            @ (Error::Disruption { .. } | Error::Conflict { .. } | Error::BadRequest(_) | Error::Forbidden { .. }),
+        ) => {
+            let copy = Pod { uid: copy.into(), ..Pod::clone(pod) };
+            delete_copy(service, to, &copy).await?;
+            Ok((EvictionOutcome::Stays, Some(error.for_log())))
+        }
+        // It is not known what came of it: the next call goes on with the copy.
+        Err(error) => Err(error),
+    }
+}
+
+/// Notes the time of a move in the Cluster object; `false` if the object has changed since it was read, or there is none.
+async fn take_turn(service: &Service, cluster: &str, known: Option<i64>, now: i64) -> Result<bool> {
+    let Some(record) = service.store.get(SYSTEM_CLUSTER, &mirrored::object_key(cluster)).await? else {
+        return Ok(false);
+    };
+    let mut object: Value = serde_json::from_slice(&record.body).map_err(Error::internal)?;
+    let before = Member::parse(&record.body).map_err(Error::internal)?.moved_at;
+    if before != known {
+        return Ok(false);
+    }
+    object["metadata"]["annotations"][MOVED_AT] = rfc3339(now).into();
+    let change = Change::body(&record, object.to_string());
+    let precondition = Precondition::revision(record.revision);
+    let call =
+        Call { writes: vec![Write { key: record.key, precondition, change }], atomicity: Atomicity::AllOrNothing };
+    let outcomes = service.clusters.commit(SYSTEM_CLUSTER, call, None).await?.outcomes;
+    Ok(!outcomes.iter().any(|outcome| matches!(outcome, Outcome::Refused(_))))
+}
+
+/// Creates and binds the copy of a pod; the uid of the copy, or why there is no room.
+async fn reserve(
+    service: &Service,
+    from: &str,
+    pod: &Pod,
+    (to, node): (&str, &str),
+) -> Result<std::result::Result<String, String>> {
+    let target = target_of(from, pod)?;
+    let Some(record) = service.store.get(from, &target.key()).await?.filter(|record| *record.uid == *pod.uid) else {
+        return Ok(Err("it is gone".into()));
+    };
+    let uid = uuid::Uuid::new_v4().to_string();
+    let body = copied(&record, &uid)?;
+    let key = Key::new(target.kind.key(), &*pod.namespace, &*pod.name);
+    let put = Change::Put { body: body.into(), uid: uid.clone(), node: None };
+    let bind = Change::Bind { node: node.to_owned() };
+    let writes = vec![
+        Write { key: key.clone(), precondition: Precondition::absent(), change: put },
+        Write { key, precondition: Precondition::exists(), change: bind },
+    ];
+    let call = Call { writes, atomicity: Atomicity::AllOrNothing };
+    let outcomes = service.clusters.commit(to, call, None).await?.outcomes;
+    let refused = outcomes.into_iter().find_map(|outcome| match outcome {
+        Outcome::Refused(refusal) if refusal != Refusal::NotAttempted => Some(refusal),
+        _ => None,
+    });
+    Ok(match refused {
+        None => Ok(uid),
+        Some(Refusal::Rejected(why)) => Err(why),
+        Some(_) => Err(format!("the cluster {to:?} has a pod of its name by now")),
+    })
+}
+
+/// A pod as it begins in another cluster.
+fn copied(record: &Record, uid: &str) -> Result<String> {
+    let mut pod: Value = serde_json::from_slice(&record.body).map_err(Error::internal)?;
+    let (metadata, labels) = (pod["metadata"].clone(), pod["metadata"]["labels"].clone());
+    let mut kept = json!({"name": metadata["name"], "namespace": metadata["namespace"], "labels": labels});
+    if metadata["annotations"].is_object() {
+        kept["annotations"] = metadata["annotations"].clone();
+    }
+    kept["labels"][MOVED_FROM] = (*record.uid).into();
+    (kept["uid"], kept["creationTimestamp"]) = (uid.into(), clock::now_rfc3339().into());
+    // The metadata stands first.
+    let mut copy = json!({"metadata": kept});
+    let mut spec = pod["spec"].take();
+    if let Some(spec) = spec.as_object_mut() {
+        spec.remove("nodeName");
+    }
+    copy["spec"] = spec;
+    Ok(copy.to_string())
+}
+
+async fn delete_copy(service: &Service, cluster: &str, copy: &Pod) -> Result<()> {
+    let preconditions = Preconditions { uid: Some(copy.uid.to_string()), ..Preconditions::default() };
+    let deletion = Deletion { preconditions, ..Deletion::default() };
+    match delete(service, &target_of(cluster, copy)?, &deletion).await {
+        Ok(_) | Err(Error::NotFound(_) | Error::Conflict { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn target_of(cluster: &str, pod: &Pod) -> Result<Target> {
+    let kind = kinds::by_core(Kind::Pod).ok_or_else(|| Error::internal("pods are not stored"))?;
+    Ok(Target { cluster: cluster.into(), kind, namespace: Some(pod.namespace.to_string()), name: pod.name.to_string() })
+}
+
+/// The pods that a caller may know, by cluster.
+struct Sights<'s> {
+    service: &'s Service,
+    caller: &'s Caller,
+    of: BTreeMap<Name, Sight>,
+}
+
+impl<'s> Sights<'s> {
+    fn new(service: &'s Service, caller: &'s Caller) -> Self {
+        Self { service, caller, of: BTreeMap::new() }
+    }
+
+    /// A pod as the caller may know it.
+    async fn shown(&mut self, cluster: &Name, pod: &Pod) -> Result<EvictedPod> {
+        if !self.of.contains_key(cluster) {
+            let sight = Sight::of(self.caller, self.service, &Arc::from(&**cluster)).await?;
+            self.of.insert(cluster.clone(), sight);
+        }
+        let mut shown = EvictedPod::new(pod);
+        if let Some(sight) = self.of.get_mut(cluster) {
+            shown.mask(sight);
+        }
+        Ok(shown)
+    }
+}

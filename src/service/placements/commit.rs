@@ -1,0 +1,208 @@
+//! A commit over several clusters: all or nothing.
+//!
+//! No transaction spans two clusters. So the pods of each cluster are made with a reservation of their nodes, by one commit of that cluster, as `/schedule` does with `assume` and
+//! `allOrNothing`. When all clusters have them, they stay so (`reserve`), or are bound (`bind`). If one has not, all are taken back. A reservation of a server that
+//! dies half-way ends with its time.
+
+use futures_util::{StreamExt, stream};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::own::{Answer, Question};
+use crate::{
+    core::access::ResourceAttributes,
+    service::{
+        Service,
+        access::{Caller, sight::Sight},
+        compute::compute_long,
+        context::{self, Fresh},
+        error::{Error, Result, Subject},
+        objects::kind_of_pods,
+        schedule::{self, Answers},
+    },
+    store::{Atomicity, Call, Change, Key, Precondition, Write},
+    wire::{
+        federation::{
+            request::{Commit, PlacementRequest},
+            template,
+        },
+        reservation,
+        schedule::{ScheduleRequest, ScheduleResult, ScheduledPod},
+    },
+};
+
+/// Clusters that are written to at a time.
+const AT_ONCE: usize = 8;
+
+/// Seconds within which all clusters have to answer before pods are bound.
+const WITHIN: u32 = 60;
+
+/// The pods of one cluster.
+struct Part {
+    cluster: std::sync::Arc<str>,
+    pods: Vec<Box<RawValue>>,
+    /// As `namespace/name`.
+    names: Vec<String>,
+}
+
+/// The clusters of a commit, each with its pods and their nodes.
+pub(super) type Done = Vec<(std::sync::Arc<str>, Vec<ScheduledPod>)>;
+
+/// Commits an answer. The inner error is that others were first: it is to be worked out anew.
+///
+/// # Errors
+/// Errors of rights, a cluster whose pods are made elsewhere, those of the store.
+pub(super) async fn commit(
+    service: &Service,
+    caller: &Caller,
+    request: &PlacementRequest,
+    question: &Question,
+    answer: &Answer,
+) -> Result<std::result::Result<Done, Error>> {
+    let parts = parts(question, answer)?;
+    let seconds = if request.commit == Commit::Bind { WITHIN } else { request.ttl_seconds.unwrap_or(30) };
+    let reserve =
+        |part: &Part| ScheduleRequest { pods: Some(part.pods.clone()), assume: Some(seconds), ..asked(request) };
+    let reserved = each(service, caller, question.policy(), &parts, reserve).await;
+    let done = match settled(reserved, ScheduleResult::Assumed) {
+        Ok(done) => done,
+        Err(why) => {
+            release(service, &parts).await;
+            return why;
+        }
+    };
+    if request.commit == Commit::Reserve {
+        return Ok(Ok(done));
+    }
+    let bind = |part: &Part| ScheduleRequest { pod_names: Some(part.names.clone()), ..asked(request) };
+    let bound = each(service, caller, question.policy(), &parts, bind).await;
+    match settled(bound, ScheduleResult::Bound) {
+        Ok(done) => Ok(Ok(done)),
+        Err(why) => {
+            release(service, &parts).await;
+            why
+        }
+    }
+}
+
+fn asked(request: &PlacementRequest) -> ScheduleRequest {
+    ScheduleRequest {
+        all_or_nothing: true,
+        preempt: Some(false),
+        suggestions: Some(false),
+        seed: request.seed,
+        ..ScheduleRequest::default()
+    }
+}
+
+/// The new pods of each cluster, under names that no other placement has.
+fn parts(question: &Question, answer: &Answer) -> Result<Vec<Part>> {
+    let token = Uuid::new_v4().simple().to_string();
+    let token = &token[..8];
+    let mut parts = Vec::new();
+    for share in &answer.outcome.shares {
+        let new = answer.new_replicas(&share.cluster, share.replicas);
+        let mut part = Part { cluster: share.cluster.clone(), pods: Vec::new(), names: Vec::new() };
+        let mut number = 0_usize;
+        for _ in 0..new {
+            for of in question.templates() {
+                for _ in 0..of.count {
+                    number += 1;
+                    let (pod, name) = template::numbered(&of.json, token, number)
+                        .map_err(|error| Error::BadRequest(format!("{}: {error}", of.at)))?;
+                    part.pods.push(pod);
+                    part.names.push(name);
+                }
+            }
+        }
+        if !part.pods.is_empty() {
+            parts.push(part);
+        }
+    }
+    Ok(parts)
+}
+
+/// Carries a request out in each cluster.
+async fn each(
+    service: &Service,
+    caller: &Caller,
+    policy: Option<&str>,
+    parts: &[Part],
+    request: impl Fn(&Part) -> ScheduleRequest,
+) -> Vec<Result<(std::sync::Arc<str>, Vec<ScheduledPod>)>> {
+    let runs = parts.iter().map(|part| (part.cluster.clone(), request(part)));
+    let runs: Vec<_> = runs.collect();
+    let run = |(cluster, request): (std::sync::Arc<str>, ScheduleRequest)| async move {
+        let pods = scheduled(service, caller, policy, &cluster, request).await?;
+        Ok::<_, Error>((cluster, pods))
+    };
+    stream::iter(runs.into_iter().map(run)).buffered(AT_ONCE).collect().await
+}
+
+/// One request to schedule in one cluster.
+async fn scheduled(
+    service: &Service,
+    caller: &Caller,
+    policy: Option<&str>,
+    cluster: &std::sync::Arc<str>,
+    request: ScheduleRequest,
+) -> Result<Vec<ScheduledPod>> {
+    let context = context::take(service, cluster, Fresh::default()).await?;
+    context.may_decide()?;
+    let sight = Sight::of(caller, service, cluster).await?;
+    let (view, own, named, policy) = (context.view, service.clone(), cluster.clone(), policy.map(str::to_owned));
+    let prepared = move || schedule::prepare(&request, b"{}", policy.as_deref(), own, named, &view, sight);
+    let runs = compute_long(true, prepared).await??;
+    for namespace in &runs.binds_in {
+        caller.check_bind(service, cluster, namespace, "").await?;
+    }
+    for namespace in &runs.creates_in {
+        let create = ResourceAttributes::new("create", "", "pods").within(namespace);
+        caller.check(service, cluster, create).await?;
+    }
+    runs.check_limits(service, cluster).await?;
+    let mut answers = Answers::collected();
+    Box::pin(runs.run(&mut answers)).await?;
+    Ok(answers.into_pods())
+}
+
+/// The pods of all clusters, if all have the wanted result; else the error that ends it, or the conflict after which it is tried again.
+#[allow(clippy::type_complexity, reason = "an error that ends it, or one that does not")]
+fn settled(
+    results: Vec<Result<(std::sync::Arc<str>, Vec<ScheduledPod>)>>,
+    wanted: ScheduleResult,
+) -> std::result::Result<Done, Result<std::result::Result<Done, Error>>> {
+    let mut done = Vec::with_capacity(results.len());
+    let mut conflict = None;
+    for result in results {
+        let (cluster, pods) = match result {
+            Ok(of) => of,
+            Err(error) => return Err(Err(error)),
+        };
+        if let Some(pod) = pods.iter().find(|pod| pod.result != wanted) {
+            let why = pod.message.clone().unwrap_or_else(|| "others were first".into());
+            let message = format!("the replicas do not fit in the cluster {:?} any more: {why}", &*cluster);
+            conflict = Some(Error::Conflict { subject: Subject::new("podberth.io", "placements", ""), message });
+        }
+        done.push((cluster, pods));
+    }
+    match conflict {
+        Some(conflict) => Err(Ok(Err(conflict))),
+        None => Ok(done),
+    }
+}
+
+/// Takes back what was made of an attempt.
+async fn release(service: &Service, parts: &[Part]) {
+    let Ok(pods) = kind_of_pods() else { return };
+    for part in parts {
+        let keys = part.names.iter().filter_map(|name| name.split_once('/')).flat_map(|(namespace, name)| {
+            [Key::new(pods.key(), namespace, name), Key::new(reservation::KIND, namespace, name)]
+        });
+        let delete = |key| Write { key, precondition: Precondition::exists(), change: Change::Delete };
+        let call = Call { writes: keys.map(delete).collect(), atomicity: Atomicity::Each };
+        if let Err(error) = service.clusters.commit(&part.cluster, call, None).await {
+            tracing::error!(cluster = &*part.cluster, %error, "pods of a placement that came to nothing cannot be deleted; their reservations end by themselves");
+        }
+    }
+}

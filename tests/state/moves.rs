@@ -1,0 +1,182 @@
+//! Failover between clusters: proposals, their order of steps, and a cluster that is taken away and brought back.
+
+use serde_json::{Value, json};
+
+use crate::{
+    documents::conforms,
+    objects::{node, pod},
+    server::Server,
+};
+
+const CLUSTERS: &str = "/apis/podberth.io/v1/clusters";
+const MOVES: &str = "/evictions?scope=clusters";
+const LONG_AGO: &str = "2020-01-01T00:00:00Z";
+
+/// A cluster with one node of 4 CPUs.
+async fn cluster(server: &Server, name: &str) {
+    server.post(CLUSTERS, &json!({"metadata": {"name": name}})).await.is(201);
+    server.post(&format!("/clusters/{name}/api/v1/nodes"), &node("n")).await.is(201);
+}
+
+/// Tells if a cluster is ready, since long ago.
+async fn ready(server: &Server, name: &str, is_ready: bool) {
+    let status = if is_ready { "True" } else { "False" };
+    let status =
+        json!({"status": {"conditions": [{"type": "Ready", "status": status, "lastTransitionTime": LONG_AGO}]}});
+    let merge = ("content-type", "application/merge-patch+json");
+    server.ask("PATCH", &format!("{CLUSTERS}/{name}/status"), merge, status.to_string()).await.is(200);
+}
+
+/// A pod of 1 CPU that the placement `web` has placed in a cluster.
+async fn placed(server: &Server, cluster: &str, name: &str) {
+    let mut pod = pod(name);
+    pod["metadata"]["labels"]["podberth.io/placement"] = "web".into();
+    pod["spec"]["nodeName"] = "n".into();
+    pod["status"] =
+        json!({"phase": "Running", "startTime": LONG_AGO, "conditions": [{"type": "Ready", "status": "True"}]});
+    server.post(&format!("/clusters/{cluster}/api/v1/namespaces/shop/pods"), &pod).await.is(201);
+}
+
+async fn pods(server: &Server, cluster: &str) -> Vec<String> {
+    let list = server.get(&format!("/clusters/{cluster}/api/v1/pods")).await.is(200);
+    crate::names(&list).into_iter().map(str::to_owned).collect()
+}
+
+/// The pace starts anew: as if the last move had been made long ago.
+async fn rested(server: &Server, cluster: &str) {
+    let patch = json!({"metadata": {"annotations": {"podberth.io/moved-at": LONG_AGO}}});
+    let merge = ("content-type", "application/merge-patch+json");
+    server.ask("PATCH", &format!("{CLUSTERS}/{cluster}"), merge, patch.to_string()).await.is(200);
+}
+
+fn told(list: &Value) -> Vec<(&str, bool, Option<&str>, Option<&str>)> {
+    let items = list["items"].as_array().expect("items").iter();
+    let of = |item: &'_ Value| -> _ { item["due"].as_bool().unwrap_or_default() };
+    items
+        .map(|item| {
+            (item["pod"]["name"].as_str().expect("a name"), of(item), item["to"].as_str(), item["held"].as_str())
+        })
+        .collect()
+}
+
+pub async fn a_cluster_that_is_taken_away_loses_nothing(server: Server) {
+    for name in ["down", "too", "up"] {
+        cluster(&server, name).await;
+    }
+    for name in ["a", "b"] {
+        placed(&server, "down", name).await;
+    }
+    // One that no placement has placed, and is left alone.
+    server.post("/clusters/down/api/v1/namespaces/shop/pods", &pod("other")).await.is(201);
+    assert_eq!(told(&server.get(MOVES).await.is(200)), []);
+    ready(&server, "down", false).await;
+    let list = server.get(MOVES).await.is(200);
+    conforms("EvictionList", &list);
+    assert_eq!(told(&list), [("a", true, Some("too"), None), ("b", false, Some("too"), None)]);
+    assert_eq!((&list["items"][0]["placement"], &list["items"][0]["cluster"]), (&"web".into(), &"down".into()));
+    // A dry run moves nothing; a call moves one, and the next one waits for its turn.
+    server.post(&format!("{MOVES}&dryRun=All"), &Value::Null).await.is(200);
+    assert_eq!((pods(&server, "down").await.len(), pods(&server, "too").await.len()), (3, 0));
+    let report = server.post(MOVES, &Value::Null).await.is(200);
+    conforms("EvictionReport", &report);
+    assert_eq!((&report["items"][0]["outcome"], &report["items"][0]["to"]), (&"Moved".into(), &"too".into()));
+    assert_eq!(
+        (pods(&server, "down").await, pods(&server, "too").await),
+        (vec!["b".into(), "other".into()], vec!["a".into()])
+    );
+    assert_eq!(told(&server.get(MOVES).await.is(200)), [("b", false, Some("too"), None)]);
+    assert_eq!(server.post(MOVES, &Value::Null).await.is(200)["items"], json!([]), "it is paced");
+    // It comes back: what was not moved stays, what was moved is not moved back.
+    ready(&server, "down", true).await;
+    rested(&server, "down").await;
+    assert_eq!(server.post(MOVES, &Value::Null).await.is(200)["items"], json!([]));
+    ready(&server, "down", false).await;
+    assert_eq!(server.post(MOVES, &Value::Null).await.is(200)["items"][0]["pod"]["name"], "b");
+    ready(&server, "down", true).await;
+    rested(&server, "down").await;
+    server.post(MOVES, &Value::Null).await.is(200);
+    assert_eq!(
+        (pods(&server, "down").await, pods(&server, "too").await),
+        (vec!["other".to_owned()], vec!["a".into(), "b".into()])
+    );
+    let moved = server.get("/clusters/too/api/v1/namespaces/shop/pods/a").await.is(200);
+    assert_eq!((&moved["spec"]["nodeName"], &moved["status"]), (&"n".into(), &Value::Null));
+    assert!(moved["metadata"]["labels"]["podberth.io/moved-from"].is_string(), "{moved}");
+}
+
+pub async fn a_copy_whose_original_stays_is_released(server: Server) {
+    for name in ["down", "too", "up"] {
+        cluster(&server, name).await;
+    }
+    placed(&server, "down", "a").await;
+    ready(&server, "down", false).await;
+    // As a process leaves it that dies after the reservation.
+    let uid = server.get("/clusters/down/api/v1/namespaces/shop/pods/a").await.is(200)["metadata"]["uid"].clone();
+    let mut copy = pod("a");
+    copy["metadata"]["labels"] = json!({"podberth.io/placement": "web", "podberth.io/moved-from": uid});
+    copy["spec"]["nodeName"] = "n".into();
+    server.post("/clusters/up/api/v1/namespaces/shop/pods", &copy).await.is(201);
+    assert_eq!(told(&server.get(MOVES).await.is(200)), [("a", true, Some("up"), None)], "no second one is made");
+    ready(&server, "down", true).await;
+    server.post(MOVES, &Value::Null).await.is(200);
+    assert_eq!((pods(&server, "down").await, pods(&server, "up").await), (vec!["a".to_owned()], vec![]));
+    // And as the next call goes on with it where the cluster stays away.
+    ready(&server, "down", false).await;
+    server.post("/clusters/up/api/v1/namespaces/shop/pods", &copy).await.is(201);
+    assert_eq!(server.post(MOVES, &Value::Null).await.is(200)["items"][0]["outcome"], "Moved");
+    assert_eq!(
+        (pods(&server, "down").await, pods(&server, "too").await, pods(&server, "up").await),
+        (vec![], vec![], vec!["a".to_owned()])
+    );
+}
+
+pub async fn budgets_that_forbid_all_are_told(server: Server) {
+    for name in ["down", "too", "up"] {
+        cluster(&server, name).await;
+    }
+    for name in ["a", "b"] {
+        placed(&server, "down", name).await;
+    }
+    let budget = json!({"metadata": {"name": "web"}, "spec": {"selector": {"matchLabels": {"app": "web"}}}, "status": {"disruptionsAllowed": 0}});
+    server.post("/clusters/down/apis/policy/v1/namespaces/shop/poddisruptionbudgets", &budget).await.is(201);
+    ready(&server, "down", false).await;
+    let list = server.get(MOVES).await.is(200);
+    let held = Some("the disruption budget web allows no more disruptions");
+    assert_eq!(told(&list), [("a", false, None, held), ("b", false, None, held)]);
+    assert_eq!(list["message"], "disruption budgets forbid all 2 moves");
+    let report = server.post(MOVES, &Value::Null).await.is(200);
+    assert_eq!((&report["items"], &report["message"]), (&json!([]), &list["message"]));
+    assert_eq!(pods(&server, "down").await, ["a", "b"]);
+    // All clusters at once: the fault is most likely here.
+    for name in ["too", "up"] {
+        ready(&server, name, false).await;
+    }
+    let list = server.get(MOVES).await.is(200);
+    assert!(list["message"].as_str().is_some_and(|text| text.contains("all 3 clusters are not ready")), "{list}");
+    server.get("/evictions?scope=pods").await.fails(400, "BadRequest");
+}
+
+pub async fn no_pod_leaves_without_room_elsewhere(server: Server) {
+    for name in ["down", "too", "up"] {
+        cluster(&server, name).await;
+    }
+    placed(&server, "down", "a").await;
+    for name in ["too", "up"] {
+        let mut full = pod("full");
+        full["spec"]["nodeName"] = "n".into();
+        full["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "4".into();
+        server.post(&format!("/clusters/{name}/api/v1/namespaces/shop/pods"), &full).await.is(201);
+    }
+    ready(&server, "down", false).await;
+    let list = server.get(MOVES).await.is(200);
+    assert_eq!(
+        (told(&list), &list["message"]),
+        (vec![("a", true, None, None)], &"no other cluster has room for 1 of the pods that are due".into())
+    );
+    let report = server.post(MOVES, &Value::Null).await.is(200);
+    assert_eq!(
+        (&report["items"][0]["outcome"], &report["items"][0]["why"]),
+        (&"Stays".into(), &"no other cluster has room for it".into())
+    );
+    assert_eq!(pods(&server, "down").await, ["a"]);
+}
