@@ -54,7 +54,7 @@ use crate::{
         objects::{AdmissionMode, create_built_in},
         scheduler::Scheduler,
     },
-    store::{self, Keep, Storage, StoreError, Writable},
+    store::{Keep, Storage, StoreError, Writable},
     telemetry::{
         self,
         trace::{TraceError, Tracing},
@@ -65,7 +65,9 @@ mod access;
 pub mod archive;
 mod audit;
 mod autoscale;
+mod database;
 mod decisions;
+pub mod migrate;
 mod mirrors;
 mod policy_file;
 mod replicas;
@@ -213,7 +215,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     let sharing = replicas::open(settings, holder).await?;
     let policy = settings.policy_config_file.as_deref().map(policy_file::read).transpose()?;
     let configured = sources::configured(settings)?;
-    let store = open(settings, true).await?;
+    let store = database::open(settings, true).await?;
     if !settings.no_migrate {
         store.migrate().await?;
     }
@@ -459,16 +461,6 @@ fn most_connections() -> usize {
     (files / 4 * 3).clamp(16, MOST_CONNECTIONS)
 }
 
-/// `podberth migrate`.
-pub async fn migrate(settings: &Settings) -> Result<(), Error> {
-    telemetry::log(settings.log_level.filter(), settings.log_format);
-    let store = open(settings, true).await?;
-    store.migrate().await?;
-    store.close().await;
-    info!("the database's schema is up to date");
-    Ok(())
-}
-
 /// The clusters that may be made, if only some may.
 fn allowed(settings: &Settings) -> Option<BTreeSet<String>> {
     let mut names = settings.clusters.as_ref()?.allowed()?;
@@ -511,36 +503,6 @@ fn jobs(settings: &Settings, clusters: &Clusters) -> Vec<Box<dyn Job>> {
         Box::new(audit::prune(settings)),
         Box::new(decisions::prune(settings)),
     ]
-}
-
-/// `create`: a database file that is not there is made.
-async fn open(settings: &Settings, create: bool) -> Result<Arc<dyn Storage>, StoreError> {
-    let options = store::Options {
-        max_connections: settings.database.database_max_connections,
-        acquire_timeout: settings.database.database_acquire_timeout,
-        statement_timeout: settings.database.database_statement_timeout,
-        history: Some(settings.history_retention).filter(|retention| !retention.is_zero()),
-        create,
-        wait: settings.database.database_wait,
-        ..store::Options::default()
-    };
-    let url = settings.database.url().map_err(|why| StoreError::Url(format!("--database-url-file: {why}")))?;
-    let store = store::open(&url, &options).await?;
-    let unverified = store::unverified(&url);
-    if !unverified.is_empty() {
-        warn!(
-            "the database at {} is not verified: somebody on the way to it can read and change everything. Add \
-             sslmode=verify-full and sslrootcert=FILE to its URL",
-            unverified.join(", ")
-        );
-    }
-    if config::shows_password(std::env::args()) {
-        warn!(
-            "a password stands on the command line, where every user of this machine reads it: use --database-url-file or the \
-             variable PODBERTH_DATABASE_URL"
-        );
-    }
-    Ok(store)
 }
 
 /// The readiness checks of this process. An unreachable database alone does not fail them: decisions go on from the snapshot, and

@@ -40,7 +40,7 @@ use self::values::{bytes, cluster_names, collector, count, public_url, ratio, up
 pub use self::{
     audit::AuditSettings,
     autoscale::{Autoscale, AutoscaleSettings, Reschedule},
-    database::{DatabaseSettings, shows_password},
+    database::{DatabasePlans, DatabaseSettings, shows_password},
     decisions::DecisionSettings,
     hpa::HpaSettings,
     limits::LimitSettings,

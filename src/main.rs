@@ -10,6 +10,7 @@ use podberth::{
     app::{
         self,
         archive::{Export, Import},
+        migrate::Migrate,
     },
     commands::{autoscale, certs, explain, kubeconfig, policy, policy_diff, rbac, replay, sync, test, token},
     config::{self, Failure, Settings},
@@ -52,7 +53,7 @@ enum Command {
     /// Have a server make its recorded decisions again, and tell which have another answer
     Replay(Box<replay::Options>),
     /// Bring the database's schema up to date, and end
-    Migrate(Box<Settings>),
+    Migrate(Box<Migrate>),
     /// Write clusters to a file, from which they can be imported into any database
     Export(Box<Export>),
     /// Read clusters from an export, each whole or not at all
@@ -132,7 +133,10 @@ fn main() -> ExitCode {
                 Err(error) => Err(error),
             }
         }
-        Command::Migrate(settings) => app::run(app::migrate(&settings)),
+        Command::Migrate(command) => match app::run_for(app::migrate::migrate(&command)) {
+            Ok((output, good)) => return say(&policy::Said { output, remarks: String::new(), good }),
+            Err(error) => Err(error),
+        },
         Command::Export(command) => app::run(app::archive::export(&command)),
         Command::Import(command) => app::run(app::archive::import(&command)),
         Command::Sync(options) => {

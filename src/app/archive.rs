@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 
-use super::{Error, open};
+use super::{Error, database};
 use crate::{
     commands::archive,
     config::Settings,
@@ -56,7 +56,7 @@ pub struct Import {
 pub async fn export(command: &Export) -> Result<(), Error> {
     let settings = &command.settings;
     telemetry::log(settings.log_level.filter(), settings.log_format);
-    let store = open(settings, false).await?;
+    let store = database::open(settings, false).await?;
     let exported = if command.file == Path::new("-") {
         write(&*store, command, &mut BufWriter::new(io::stdout())).await
     } else {
@@ -128,7 +128,7 @@ pub async fn import(command: &Import) -> Result<(), Error> {
         begin if !archive::begins(begin) => return Err(Error::Archive(archive::NO_EXPORT.into())),
         _ => {}
     }
-    let store = open(settings, !settings.no_migrate).await?;
+    let store = database::open(settings, !settings.no_migrate).await?;
     if !settings.no_migrate {
         store.migrate().await?;
     }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::duration;
 
@@ -33,6 +33,22 @@ pub struct DatabaseSettings {
     /// Longest time of one statement in the database
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub database_statement_timeout: Duration,
+
+    /// Plans of the statements that write to PostgreSQL: auto, kept ones if a trial at the start shows that the server makes them; custom, new ones
+    /// each time; generic, kept ones
+    #[arg(long, value_name = "PLANS", value_enum, default_value = "auto")]
+    pub database_plans: DatabasePlans,
+}
+
+/// Values of `--database-plans`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DatabasePlans {
+    /// As a trial shows.
+    Auto,
+    /// New ones each time.
+    Custom,
+    /// Kept ones.
+    Generic,
 }
 
 impl DatabaseSettings {

@@ -313,6 +313,19 @@ impl Upkeep for Forked {
         self.0.everywhere(kind).await
     }
 
+    /// Without the forks, as [`Store::clusters`] has it.
+    async fn having(&self, kind: &str) -> Result<Vec<String>, StoreError> {
+        let mut clusters = self.0.having(kind).await?;
+        clusters.retain(|cluster| fork::split(cluster).is_none());
+        Ok(clusters)
+    }
+
+    async fn compactable(&self, keep: &Keep) -> Result<Vec<String>, StoreError> {
+        let mut clusters = self.0.compactable(keep).await?;
+        clusters.retain(|cluster| fork::split(cluster).is_none());
+        Ok(clusters)
+    }
+
     async fn compact_holding(&self, cluster: &str, keep: &Keep, hold: Option<u64>) -> Result<Compaction, StoreError> {
         if fork::split(cluster).is_some() {
             return Ok(Compaction::default());

@@ -236,6 +236,10 @@ impl Upkeep for Gated {
         self.inner.lease(name, holder, ttl).await
     }
 
+    async fn compactable(&self, keep: &Keep) -> Result<Vec<String>, StoreError> {
+        self.inner.compactable(keep).await
+    }
+
     async fn leases(&self, beginning: &str) -> Result<Vec<String>, StoreError> {
         self.inner.leases(beginning).await
     }

@@ -93,7 +93,7 @@ impl Job for Compact {
     }
 
     async fn run(&self, store: &dyn Storage) -> Result<(), StoreError> {
-        for cluster in store.clusters().await? {
+        for cluster in store.compactable(&self.keep).await? {
             match store.compact(&cluster, &self.keep).await {
                 Ok(done) => tracing::debug!(cluster, ?done, "compacted"),
                 Err(error @ StoreError::Unavailable(_)) => return Err(error),
@@ -176,7 +176,7 @@ impl Job for ForgetPolicies {
     }
 
     async fn run(&self, store: &dyn Storage) -> Result<(), StoreError> {
-        for cluster in store.clusters().await? {
+        for cluster in store.having(revision::HISTORY).await? {
             match self.forget(store, &cluster).await {
                 Ok(()) => {}
                 Err(error @ StoreError::Unavailable(_)) => return Err(error),

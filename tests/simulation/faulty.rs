@@ -537,6 +537,10 @@ impl Upkeep for Faulty {
         self.read(self.stream(CLUSTERS[0], Verb::Read), self.memory.everywhere(kind)).await
     }
 
+    async fn compactable(&self, keep: &Keep) -> Result<Vec<String>, StoreError> {
+        self.read(self.stream(CLUSTERS[0], Verb::Read), self.memory.compactable(keep)).await
+    }
+
     async fn remove(&self, cluster: &str) -> Result<bool, StoreError> {
         self.read(self.stream(cluster, Verb::Direct), self.memory.remove(cluster)).await
     }

@@ -132,9 +132,10 @@ pub(crate) async fn a_large_cluster_is_removed_in_pieces(database: Database) {
     assert_eq!(store.changes(CLUSTER, &Cursor::default(), 10).await.unwrap().records.len(), 1);
 }
 
-/// Counts the rows of a table, of clusters by any name.
+/// Counts the rows of a table, of clusters by any name but that of the server's own entries in the ledger.
 async fn rows(url: &str, table: &str) -> i64 {
-    let sql = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+    let of = if table == "cluster" { " WHERE name <> ''" } else { "" };
+    let sql = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}{of}"));
     if url.starts_with("postgres") {
         let mut connection = PgConnection::connect(url).await.unwrap();
         return sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
@@ -223,4 +224,81 @@ async fn damage_is_reported_for_its_cluster_alone_in_sqlite() {
 #[tokio::test]
 async fn damage_is_reported_for_its_cluster_alone_in_postgres() {
     with_database(Engine::Postgres, damages_one).await;
+}
+
+/// Two processes remember the cluster's id; one removes the cluster, and perhaps makes it again.
+async fn another_process_removes(database: Database) {
+    let (here, there) = (database.store().await, database.open().await);
+    for is_made_again in [false, true] {
+        let before = write(&*here, "a", "one").await;
+        assert!(there.get("a", &pod("one")).await.unwrap().is_some(), "its id is remembered");
+        assert_eq!(here.remove("a").await, Ok(true));
+        if is_made_again {
+            write(&*here, "a", "two").await;
+        }
+        let (one, two) = (pod("one"), pod("two"));
+        assert_eq!(there.get("a", &one).await, Ok(None));
+        assert_eq!(there.find("a", &[one.clone(), two.clone()]).await.unwrap().len(), usize::from(is_made_again));
+        let list = there.list("a", &ListQuery::all("pods")).await.unwrap();
+        assert_eq!(list.items.len(), usize::from(is_made_again));
+        let changes = there.changes("a", &Cursor::default(), 10).await.unwrap();
+        assert_eq!(changes.records.len(), usize::from(is_made_again));
+        assert!(there.head("a").await.unwrap().revision == if is_made_again { before + 2 } else { 0 });
+        assert!(write(&*there, "a", "three").await > before + 1, "no revision is given twice");
+        assert!(here.get("a", &pod("three")).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_that_is_remembered_is_looked_up_anew() {
+    with_database(Engine::Postgres, another_process_removes).await;
+}
+
+/// A first write that is refused leaves no cluster, and what it leaves is swept up.
+async fn refused(database: Database) {
+    let store = database.store().await;
+    let absent = store.commit("a", vec![delete(pod("none"))], Atomicity::Each).await.unwrap();
+    assert_eq!(absent.revision, 0);
+    assert!(store.clusters().await.unwrap().is_empty());
+    assert!(store.heads(&named(&["a"])).await.unwrap().clusters.is_empty());
+    assert_eq!(store.remove("a").await, Ok(false));
+    store.sweep(Duration::ZERO).await.unwrap();
+    assert_eq!(rows(&database.url, "cluster").await, 0);
+    assert_eq!(write(&*store, "a", "one").await, 1);
+}
+
+#[tokio::test]
+async fn a_refused_first_write_leaves_no_cluster_in_sqlite() {
+    with_database(Engine::SqliteFile, refused).await;
+}
+
+#[tokio::test]
+async fn a_refused_first_write_leaves_no_cluster_in_postgres() {
+    with_database(Engine::Postgres, refused).await;
+}
+
+/// Of clusters at rest a periodic job learns nothing.
+pub(crate) async fn jobs_learn_of_the_clusters_that_need_them(database: Database) {
+    let store = database.store_with(Options { history: Some(Duration::ZERO), ..Options::default() }).await;
+    write(&*store, "rests", "one").await;
+    each(&*store, vec![put(pod("a"), "1")]).await;
+    each(&*store, vec![delete(pod("a"))]).await;
+    let mut having = store.having("pods").await.unwrap();
+    having.sort();
+    assert_eq!(having, ["rests"]);
+    assert!(store.having("nodes").await.unwrap().is_empty());
+    let keep = Keep { age: Duration::ZERO, revisions: 0 };
+    assert!(store.compactable(&keep).await.unwrap().contains(&CLUSTER.to_owned()));
+    for cluster in store.compactable(&keep).await.unwrap() {
+        store.compact(&cluster, &keep).await.unwrap();
+    }
+    if database.url.starts_with("postgres") {
+        assert!(store.compactable(&keep).await.unwrap().is_empty());
+        each(&*store, vec![put(pod("b"), "1")]).await;
+        assert_eq!(store.compactable(&keep).await.unwrap(), [CLUSTER]);
+        assert!(
+            store.compactable(&Keep { revisions: 100, ..keep }).await.unwrap().contains(&CLUSTER.to_owned()),
+            "history"
+        );
+    }
 }

@@ -1,5 +1,5 @@
-//! The store's contract, on every engine: one suite, each case run on a SQLite file, SQLite in memory, PostgreSQL
-//! and the fake that simulations run on.
+//! The store's contract, on every engine: one suite, each case run on a SQLite file, SQLite in memory, PostgreSQL,
+//! the fake that simulations run on, and Citus where `PODBERTH_TEST_CITUS_URL` names a database with it.
 //! Run it with `scripts/test --test store`.
 
 #[path = "../support/database.rs"]
@@ -24,6 +24,7 @@ mod plans;
 mod pooler;
 mod reading;
 mod seeing;
+mod upgrade;
 mod writing;
 
 /// Makes one test of each case and engine.
@@ -32,6 +33,7 @@ macro_rules! contract {
         contract!(@engine sqlite_file SqliteFile $($room: $($case)*;)*);
         contract!(@engine sqlite_memory SqliteMemory $($room: $($case)*;)*);
         contract!(@engine postgres Postgres $($room: $($case)*;)*);
+        contract!(@engine citus Citus $($room: $($case)*;)*);
         contract!(@engine fake Memory $($room: $($case)*;)*);
     };
     (@engine $name:ident $engine:ident $($room:ident: $($case:ident)*;)*) => {
@@ -129,5 +131,6 @@ contract! {
         a_hint_names_its_cluster
         a_removed_cluster_is_gone
         a_removed_clusters_name_is_forgotten_after_a_while
-        a_large_cluster_is_removed_in_pieces;
+        a_large_cluster_is_removed_in_pieces
+        jobs_learn_of_the_clusters_that_need_them;
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use podberth::store::{Cursor, Options, Order, Scan};
+use podberth::store::{Cursor, Options, Order, PlanMode, Scan};
 use sqlx::{Connection, PgConnection};
 
 use crate::build::{CLUSTER, bind, delete, each, pod, put};
@@ -56,8 +56,12 @@ async fn a_page_of_the_feed_is_read_off_the_index() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn plans_made_for_an_empty_table_are_good_for_a_full_one() {
     with_database(Engine::Postgres, async |database: Database| {
-        for history in [None, Some(Duration::from_hours(1))] {
-            let store = database.store_with(Options { max_connections: 1, history, ..Options::default() }).await;
+        let histories = [None, Some(Duration::from_hours(1))];
+        // Kept ones, and new ones for each statement.
+        let modes = [PlanMode::Auto, PlanMode::Custom];
+        for (history, plans) in histories.into_iter().flat_map(|history| modes.map(|plans| (history, plans))) {
+            let options = Options { max_connections: 1, history, plans, ..Options::default() };
+            let store = database.store_with(options).await;
             for table in ["object", "history", "batch", "cluster"] {
                 execute(
                     &database.url,

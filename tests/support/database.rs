@@ -13,6 +13,8 @@ pub(crate) enum Engine {
     SqliteFile,
     SqliteMemory,
     Postgres,
+    /// The database of `PODBERTH_TEST_CITUS_URL`, in which Citus knows its servers: each test has a schema of it. Tests are skipped without it.
+    Citus,
     /// The fake, which any number of processes share as they do PostgreSQL.
     Memory,
 }
@@ -23,6 +25,8 @@ pub(crate) struct Database {
     pub(crate) url: String,
     directory: Option<Arc<tempfile::TempDir>>,
     pub(crate) memory: Option<Arc<Memory>>,
+    /// The database's schema that is the test's own, where the database is shared.
+    schema: Option<String>,
 }
 
 impl Database {
@@ -47,7 +51,12 @@ impl Database {
     pub(crate) async fn store_with(&self, options: Options) -> Arc<dyn Storage> {
         let store = self.open_with(&options).await;
         store.migrate().await.expect("the database migrates");
-        store
+        if self.schema.is_none() {
+            return store;
+        }
+        store.close().await;
+        store::distribute(&self.url, &options).await.expect("the tables are spread");
+        self.open_with(&options).await
     }
 
     /// `true` if several stores can be open on it at once.
@@ -60,23 +69,35 @@ impl Database {
             Engine::SqliteFile => {
                 let directory = tempfile::tempdir().expect("a temporary directory");
                 let url = format!("sqlite:{}", directory.path().join("test.db").display());
-                Self { url, directory: Some(Arc::new(directory)), memory: None }
+                Self { url, directory: Some(Arc::new(directory)), memory: None, schema: None }
             }
-            Engine::SqliteMemory => Self { url: "sqlite::memory:".into(), directory: None, memory: None },
+            Engine::SqliteMemory => Self { url: "sqlite::memory:".into(), directory: None, memory: None, schema: None },
             Engine::Postgres => {
                 let name = format!("test_{}", uuid::Uuid::new_v4().simple());
                 admin(&format!("CREATE DATABASE {name}")).await;
-                Self { url: postgres_url(&name), directory: None, memory: None }
+                Self { url: postgres_url(&name), directory: None, memory: None, schema: None }
+            }
+            Engine::Citus => {
+                let name = format!("test_{}", uuid::Uuid::new_v4().simple());
+                let database = citus_url().expect("PODBERTH_TEST_CITUS_URL is set");
+                execute(&database, &format!("CREATE SCHEMA {name}")).await;
+                // Few shards: each test makes and drops all of its own.
+                let joint = if database.contains('?') { '&' } else { '?' };
+                let url = format!("{database}{joint}options=-c%20search_path%3D{name}%20-c%20citus.shard_count%3D4");
+                Self { url, directory: None, memory: None, schema: Some(name) }
             }
             Engine::Memory => {
                 let memory = Some(Arc::new(Memory::new(Numbering::Counter)));
-                Self { url: String::new(), directory: None, memory }
+                Self { url: String::new(), directory: None, memory, schema: None }
             }
         }
     }
 
     async fn drop(self) {
-        if self.url.starts_with("postgres")
+        if let Some(schema) = self.schema {
+            let database = citus_url().expect("PODBERTH_TEST_CITUS_URL is set");
+            execute(&database, &format!("SET client_min_messages = warning; DROP SCHEMA {schema} CASCADE")).await;
+        } else if self.url.starts_with("postgres")
             && let Some((_, name)) = self.url.rsplit_once('/')
         {
             admin(&format!("DROP DATABASE {name} WITH (FORCE)")).await;
@@ -90,6 +111,10 @@ pub(crate) async fn with_database<F>(engine: Engine, test: impl FnOnce(Database)
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    if engine == Engine::Citus && citus_url().is_none() {
+        eprintln!("skipped: PODBERTH_TEST_CITUS_URL is not set");
+        return;
+    }
     let database = Database::create(engine).await;
     let result = tokio::spawn(test(database.clone())).await;
     database.drop().await;
@@ -115,6 +140,10 @@ pub(crate) async fn execute(url: &str, sql: &str) {
     let mut connection = PgConnection::connect(url).await.expect("the test server answers");
     connection.execute(AssertSqlSafe(sql.to_owned())).await.expect("the statement is right");
     connection.close().await.expect("the connection closes");
+}
+
+fn citus_url() -> Option<String> {
+    std::env::var("PODBERTH_TEST_CITUS_URL").ok()
 }
 
 fn admin_url() -> String {

@@ -103,6 +103,16 @@ impl<'o> Fixture<'o> {
         self.database.url().starts_with("postgres")
     }
 
+    pub(super) fn url(&self) -> String {
+        self.database.url()
+    }
+
+    /// Live clusters, and the nodes and pods of each.
+    pub(super) fn many(&self) -> (usize, usize, usize) {
+        let Options { clusters, cluster_nodes, cluster_pods, .. } = self.options;
+        (*clusters, *cluster_nodes as usize, *cluster_pods as usize)
+    }
+
     pub(super) fn client(&self) -> Client {
         self.client.clone()
     }

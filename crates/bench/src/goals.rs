@@ -64,6 +64,11 @@ const MARKS: &[Mark] = &[
     goal("secured/token", 1.15),
     goal("mixed/changes", 1_000.0),
     goal("mixed/memory-growth", 1.05),
+    goal("clusters/memory", 1_000.0),
+    goal("clusters/idle-statements", 10.0),
+    goal("clusters/idle-cpu", 2.0),
+    goal("clusters/feed-reads", 2.0),
+    goal("clusters/write-p50", 1.2),
 ];
 
 /// Cold start in seconds, by engine.

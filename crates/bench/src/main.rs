@@ -7,6 +7,7 @@ mod batch;
 mod binds;
 mod check;
 mod client;
+mod clusters;
 mod engine;
 mod fixture;
 mod goals;
@@ -71,6 +72,18 @@ struct Options {
     /// Watches of all objects, besides one for each node
     #[arg(long, value_name = "N", default_value_t = 5)]
     watches_of_all: usize,
+
+    /// Live clusters of the part `clusters`; with 0 it is left out
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    clusters: usize,
+
+    /// Nodes of each of them
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    cluster_nodes: u32,
+
+    /// Pods of each of them
+    #[arg(long, value_name = "N", default_value_t = 1_500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    cluster_pods: u32,
 
     /// Write the figures to a file too
     #[arg(long, value_name = "FILE")]
@@ -138,6 +151,7 @@ enum Part {
     Loop,
     Secured,
     Mixed,
+    Clusters,
 }
 
 /// Every part and its name, in their order.
@@ -166,6 +180,9 @@ fn parts(options: &Options) -> Vec<(String, Part)> {
         ("secured".to_owned(), Part::Secured),
         ("mixed".to_owned(), Part::Mixed),
     ]);
+    if options.clusters > 0 {
+        parts.push(("clusters".to_owned(), Part::Clusters));
+    }
     parts
 }
 
@@ -237,6 +254,7 @@ async fn one(name: &str, part: Part, fixture: &mut Fixture<'_>, report: &mut Rep
         Part::Loop => scheduler::measure(fixture, report).await,
         Part::Secured => secured::measure(fixture, report).await,
         Part::Mixed => mixed::measure(fixture, report).await,
+        Part::Clusters => clusters::measure(fixture, report).await,
     }
 }
 

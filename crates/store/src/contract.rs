@@ -1,6 +1,7 @@
 //! The contract of a store, one trait per kind of caller: readers and writers of objects use [`Store`], exports use [`Past`], background jobs use
 //! [`Upkeep`], logs use [`Ledger`], and the opener has all of it as [`Storage`].
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -124,6 +125,16 @@ pub trait Past: Debug + Send + Sync {
 pub trait Upkeep: Debug + Send + Sync {
     /// The live objects of a kind in all clusters, and the database's time.
     async fn everywhere(&self, kind: &str) -> Result<Everywhere, StoreError>;
+
+    /// The clusters that have live objects of a kind, in any order: a job that goes through such objects leaves the others alone.
+    async fn having(&self, kind: &str) -> Result<Vec<String>, StoreError> {
+        let found = self.everywhere(kind).await?.found;
+        let names: BTreeSet<String> = found.into_iter().map(|(cluster, _)| cluster).collect();
+        Ok(names.into_iter().collect())
+    }
+
+    /// The clusters of which compaction may remove something, in any order.
+    async fn compactable(&self, keep: &Keep) -> Result<Vec<String>, StoreError>;
 
     /// Removes tombstones, tokens of batches and superseded versions that need not be kept any longer. The counter is held
     /// only for moments.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlx::postgres::PgDatabaseError;
 
 use super::guard::Guarded;
-use super::{Options, Storage, StoreError, postgres, rows, sqlite};
+use super::{Finding, Options, Storage, StoreError, postgres, rows, sqlite};
 
 /// Opens the database of `url`: `postgres://…` (or `postgresql://…`), `sqlite:path`, or `sqlite::memory:`, which keeps nothing. It connects at once,
 /// so that faults are reported at the start; it does not migrate.
@@ -25,6 +25,31 @@ pub async fn open(url: &str, options: &Options) -> Result<Arc<dyn Storage>, Stor
         return Err(error);
     }
     Ok(store)
+}
+
+/// Spreads the tables of a migrated PostgreSQL over the servers of Citus. No process may use the database meanwhile.
+///
+/// # Errors
+/// Why it cannot be done, with the remedy.
+pub async fn distribute(url: &str, options: &Options) -> Result<(), StoreError> {
+    only_postgres(url)?;
+    postgres::distribute(url, options).await
+}
+
+/// Looks at a PostgreSQL: what it is, and what of it does not fit.
+///
+/// # Errors
+/// Why it cannot be reached, or is none for Podberth.
+pub async fn inspect(url: &str, options: &Options) -> Result<Vec<Finding>, StoreError> {
+    only_postgres(url)?;
+    postgres::inspect(url, options).await
+}
+
+fn only_postgres(url: &str) -> Result<(), StoreError> {
+    if url.starts_with("postgres") {
+        return Ok(());
+    }
+    Err(StoreError::Url("SQLite is a file of one process: this needs a URL that begins with postgres://".into()))
 }
 
 /// The hosts of a URL that are asked over a network without TLS that verifies them.

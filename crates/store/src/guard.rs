@@ -264,6 +264,14 @@ impl<E: Engine + 'static> Upkeep for Guarded<E> {
         self.pass(self.engine.everywhere(kind)).await
     }
 
+    async fn having(&self, kind: &str) -> Result<Vec<String>, StoreError> {
+        self.pass(self.engine.having(kind)).await
+    }
+
+    async fn compactable(&self, keep: &Keep) -> Result<Vec<String>, StoreError> {
+        self.pass(self.engine.compactable(keep)).await
+    }
+
     async fn remove(&self, cluster: &str) -> Result<bool, StoreError> {
         self.pass_write(self.engine.remove(cluster)).await
     }

@@ -69,7 +69,7 @@ mod sqlite;
 
 pub use body::Body;
 pub use contract::{Connections, Past, Schema, Storage, Store, Upkeep};
-pub use engines::{open, unverified};
+pub use engines::{distribute, inspect, open, unverified};
 pub use error::StoreError;
 pub use feed::{Bodies, Changes, Cursor, Head};
 pub use guard::Writable;
@@ -78,6 +78,7 @@ pub use hint::{Hint, Hints, Listener, Reach};
 pub use keeping::{Compaction, Keep, Restore, Source, Visitor};
 pub use ledger::{Entry, EntryId, Ledger, Order, Page, Retain, Scan};
 pub use options::Options;
+pub use postgres::{Finding, PlanMode, Remark};
 pub use rewind::{Rewind, Undone};
 pub use types::{
     Atomicity, Call, Change, Commit, Judge, Key, List, ListQuery, MigrationStatus, Outcome, Place, Precondition,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::PlanMode;
+
 /// Options of a store. None of them changes its semantics.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -23,6 +25,8 @@ pub struct Options {
     pub create: bool,
     /// How long to wait for a database that cannot be reached yet (PostgreSQL).
     pub wait: Duration,
+    /// Which plans write transactions use (PostgreSQL).
+    pub plans: PlanMode,
 }
 
 impl Default for Options {
@@ -36,6 +40,7 @@ impl Default for Options {
             history: None,
             create: true,
             wait: Duration::ZERO,
+            plans: PlanMode::Auto,
         }
     }
 }

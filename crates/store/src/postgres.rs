@@ -17,7 +17,11 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use self::directory::Directory;
+use self::keep::OF_ALL;
+use self::plans::Plans;
 use self::servers::{Known, STANDBY};
+use self::statements::clusters::{CLUSTERS, COMPACTABLE, HAVING};
 use self::vouch::Vouched;
 use super::decide::{self, NewRow, Plan};
 use super::guard::Engine;
@@ -25,13 +29,18 @@ use super::rows::{self, CHUNK, CODEC_RAW, ObjectRow, micros, object_columns, sig
 use super::{
     Bodies, Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Hints, Judge, Keep, Key, List,
     ListQuery, Listener, MigrationStatus, Options, Past, Reach, Record, Restore, Rewind, Schema, Source, Storage,
-    Store, StoreError, Undone, Upkeep, Visitor, Written, check, migrations,
+    Store, StoreError, Undone, Upkeep, Visitor, Written, check,
+    migrations::{self, OneByOne},
 };
 
+mod citus;
+mod directory;
+mod inspect;
 mod keep;
 mod ledger;
 mod listen;
 mod past;
+mod plans;
 mod read;
 mod removal;
 mod servers;
@@ -40,6 +49,10 @@ mod statements;
 mod vouch;
 mod write;
 
+pub(super) use citus::distribute;
+pub(super) use inspect::inspect;
+pub use inspect::{Finding, Remark};
+pub use plans::PlanMode;
 pub(super) use servers::unverified;
 
 /// Time after the timeout of a statement until the connection is given up, since the server is silent. sqlx cannot switch TCP keepalive on at this
@@ -59,7 +72,7 @@ const SERVER_KEEPALIVE: &str = "SET tcp_keepalives_idle = 10; SET tcp_keepalives
 /// Every statement of ours looks rows up in an index by all its columns, or reads a range off one in its order. A plan made
 /// while a table was small and kept while it grows, or for a table that was loaded a moment ago and has no statistics yet,
 /// would read and sort a whole cluster instead: so plans are made anew, with the table's size of the moment (but for those of
-/// [`statements::BEGIN_PLANNED`]), and those that read, keep or sort everything are ruled out. Best effort as well.
+/// [`plans::BEGIN_PLANNED`]), and those that read, keep or sort everything are ruled out. Best effort as well.
 const INDEX_LOOKUPS: &str = "SET plan_cache_mode = force_custom_plan; SET enable_hashjoin = off; \
                              SET enable_mergejoin = off; SET enable_seqscan = off; SET enable_bitmapscan = off; \
                              SET enable_sort = off; SET enable_material = off";
@@ -84,8 +97,9 @@ pub(super) struct Postgres {
     history: Option<Duration>,
     /// `true` if the server has NOTIFY.
     notify: bool,
-    /// How a write transaction begins.
-    begin: &'static str,
+    /// How statements are planned.
+    plans: Plans,
+    directory: Directory,
     hints: Hints,
     vouched: Vouched,
     /// Told when the server that was the primary may not be it any more.
@@ -96,8 +110,7 @@ pub(super) struct Postgres {
 impl Postgres {
     pub(super) async fn open(url: &str, options: &Options) -> Result<Self, StoreError> {
         let servers = servers::parse(url)?;
-        let (server, Known { notify, plans }) = first_contact(&servers, options).await?;
-        let begin = if plans { statements::BEGIN_PLANNED } else { statements::BEGIN };
+        let (server, Known { notify }) = first_contact(&servers, options).await?;
         let settings = format!(
             "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}",
             options.statement_timeout.as_millis(),
@@ -139,7 +152,22 @@ impl Postgres {
         }
         let patience = options.statement_timeout.saturating_add(GRACE);
         let idle = options.idle_in_transaction_timeout;
-        Ok(Self { pool, patience, idle, history: options.history, notify, begin, hints, vouched, lost, tasks })
+        let (plans, directory) = (Plans::new(options.plans), Directory::default());
+        let store = Self {
+            pool,
+            patience,
+            idle,
+            history: options.history,
+            notify,
+            plans,
+            directory,
+            hints,
+            vouched,
+            lost,
+            tasks,
+        };
+        store.try_plans().await?;
+        Ok(store)
     }
 
     /// A connection to the primary.
@@ -235,7 +263,7 @@ const TELL_AGAIN: Duration = Duration::from_secs(10);
 impl Engine for Postgres {
     async fn prove(&self, _: usize) -> Result<(), StoreError> {
         let mut connection = self.acquire().await?;
-        let proven = self.vouch(&mut connection).await;
+        let proven = self.vouch(&mut connection, OF_ALL).await;
         settle(connection, proven).map_err(|error| match error {
             // It answers, and has nothing to do but to say so.
             StoreError::Unavailable(why) if why.contains(READ_ONLY) => StoreError::Unwritable(why),
@@ -265,19 +293,8 @@ impl Store for Postgres {
         check::cluster(cluster)?;
         check::key(key)?;
         let mut connection = self.acquire().await?;
-        let row = sqlx::query_as(concat!(
-            "SELECT ",
-            object_columns!(),
-            " FROM cluster c JOIN object o ON o.cluster_id = c.cluster_id
-              WHERE c.name = $1 AND o.kind = $2 AND o.ns = $3 AND o.name = $4 AND NOT o.deleted"
-        ))
-        .bind(cluster)
-        .bind(&*key.kind)
-        .bind(&key.namespace)
-        .bind(&key.name)
-        .fetch_optional(&mut *connection);
-        let row: Option<ObjectRow> = self.within(row).await.or_else(|error| settle(connection, Err(error)))?;
-        row.map(ObjectRow::into_record).transpose()
+        let found = self.read_one(&mut connection, cluster, key).await;
+        settle(connection, found)
     }
 
     async fn find(&self, cluster: &str, keys: &[Key]) -> Result<Vec<Record>, StoreError> {
@@ -285,7 +302,9 @@ impl Store for Postgres {
         keys.iter().try_for_each(check::key)?;
         let mut connection = self.acquire().await?;
         let found = self.read_some(&mut connection, cluster, keys).await;
-        settle(connection, found)
+        let mut found = settle(connection, found)?;
+        found.retain(|record| !record.deleted);
+        Ok(found)
     }
 
     async fn list(&self, cluster: &str, query: &ListQuery) -> Result<List, StoreError> {
@@ -316,8 +335,7 @@ impl Store for Postgres {
 
     async fn clusters(&self) -> Result<Vec<String>, StoreError> {
         let mut connection = self.acquire().await?;
-        let names = sqlx::query_scalar("SELECT name FROM cluster WHERE removed = 0 ORDER BY name");
-        let names = self.within(names.fetch_all(&mut *connection)).await;
+        let names = self.within(sqlx::query_scalar(CLUSTERS).fetch_all(&mut *connection)).await;
         settle(connection, names)
     }
 
@@ -383,15 +401,8 @@ impl Past for Postgres {
     async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError> {
         check::cluster(cluster)?;
         let mut connection = self.acquire().await?;
-        let found = sqlx::query_scalar(
-            "SELECT rev_to FROM batch WHERE cluster_id = (SELECT cluster_id FROM cluster WHERE name = $1)
-             AND at > 0 AND at <= $2 ORDER BY rev_to DESC LIMIT 1",
-        )
-        .bind(cluster)
-        .bind(time.as_microsecond())
-        .fetch_optional(&mut *connection);
-        let found: Option<i64> = self.within(found).await.or_else(|error| settle(connection, Err(error)))?;
-        found.map(rows::unsigned).transpose()
+        let found = self.read_batch_by(&mut connection, cluster, time).await;
+        settle(connection, found)
     }
 
     async fn restore(&self, cluster: &str, source: &mut dyn Source, how: Restore) -> Result<Head, StoreError> {
@@ -421,6 +432,23 @@ impl Upkeep for Postgres {
         settle(connection, found)
     }
 
+    async fn having(&self, kind: &str) -> Result<Vec<String>, StoreError> {
+        let mut connection = self.acquire().await?;
+        let found = self.within(sqlx::query_scalar(HAVING).bind(kind).fetch_all(&mut *connection)).await;
+        settle(connection, found)
+    }
+
+    async fn compactable(&self, keep: &Keep) -> Result<Vec<String>, StoreError> {
+        let mut connection = self.acquire().await?;
+        let found = sqlx::query_scalar(COMPACTABLE)
+            .bind(signed(keep.revisions))
+            .bind(micros(keep.age))
+            .bind(self.history.map(micros))
+            .fetch_all(&mut *connection);
+        let found = self.within(found).await;
+        settle(connection, found)
+    }
+
     async fn remove(&self, cluster: &str) -> Result<bool, StoreError> {
         check::new_cluster(cluster)?;
         let mut connection = self.acquire().await?;
@@ -446,12 +474,13 @@ impl Schema for Postgres {
         let mut connection = self.within(PgConnection::connect_with(&server)).await?;
         connection.execute(MIGRATION_LOCK_TIMEOUT).await?;
         // sqlx takes an advisory lock, so that replicas starting together migrate one after the other.
-        let migrated = rows::migrate(&migrations::POSTGRES, &mut connection).await;
+        let migrated = rows::migrate(&migrations::POSTGRES, &mut OneByOne(&mut connection)).await;
         if migrated.is_ok() {
             compress_bodies(&mut connection).await;
         }
         connection.close().await?;
-        migrated
+        migrated?;
+        self.try_plans().await
     }
 
     async fn migration_status(&self) -> Result<MigrationStatus, StoreError> {

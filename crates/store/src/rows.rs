@@ -119,6 +119,27 @@ parts! {
         size: i64,
     }
 
+    /// A removed cluster, or one that was never written to.
+    RemovedRow {
+        id: i32,
+        name: String,
+        is_mark: bool,
+        is_old: bool,
+    }
+
+    /// When the cluster was removed, and how many entries were added.
+    AppendedRow {
+        removed: i64,
+        added: i64,
+    }
+
+    /// The next book of the ledger.
+    BookRow {
+        id: i32,
+        cluster: String,
+        kind: String,
+    }
+
     /// The database's time, and where a cluster stands with the token of its newest batch: of one row at least, so that the
     /// time is told.
     StandingRow {
@@ -191,37 +212,39 @@ macro_rules! object_columns {
 }
 pub(super) use object_columns;
 
-/// The columns of a row `h` of `history`, as those of `object`. A version whose body outlived it finds that with a later
+/// The columns of a row `h` of `history`, as those of `object`; `$id` is the cluster's id. A version whose body outlived it finds that with a later
 /// version, or with the object as it is now.
 macro_rules! superseded_columns {
-    ($live:literal) => {
+    ($id:literal, $live:literal) => {
         concat!(
             "h.kind, h.ns, h.name, h.uid, h.rev, h.create_rev, h.node, ",
             $live,
             ", h.body_rev, h.codec, ",
-            superseded_columns!(@body)
+            superseded_columns!(@body $id)
         )
     };
     // With a body only where a condition holds, else with `$empty`.
-    ($live:literal, $condition:literal, $empty:literal) => {
+    ($id:literal, $live:literal, $condition:literal, $empty:literal) => {
         concat!(
             "h.kind, h.ns, h.name, h.uid, h.rev, h.create_rev, h.node, ",
             $live,
             ", h.body_rev, h.codec, CASE WHEN ",
             $condition,
             " THEN ",
-            superseded_columns!(@body),
+            superseded_columns!(@body $id),
             " ELSE ",
             $empty,
             " END"
         )
     };
-    (@body) => {
-        "coalesce(h.body,
-           (SELECT n.body FROM history n WHERE n.cluster_id = h.cluster_id AND n.kind = h.kind AND n.ns = h.ns
-            AND n.name = h.name AND n.body_rev = h.body_rev AND n.body IS NOT NULL LIMIT 1),
-           (SELECT o.body FROM object o WHERE o.cluster_id = h.cluster_id AND o.kind = h.kind AND o.ns = h.ns
-            AND o.name = h.name AND o.body_rev = h.body_rev))"
+    (@body $id:literal) => {
+        concat!(
+            "coalesce(h.body,
+               (SELECT n.body FROM history n WHERE n.cluster_id = ", $id, " AND n.kind = h.kind AND n.ns = h.ns
+                AND n.name = h.name AND n.body_rev = h.body_rev AND n.body IS NOT NULL LIMIT 1),
+               (SELECT o.body FROM object o WHERE o.cluster_id = ", $id, " AND o.kind = h.kind AND o.ns = h.ns
+                AND o.name = h.name AND o.body_rev = h.body_rev))"
+        )
     };
 }
 pub(super) use superseded_columns;
@@ -323,7 +346,7 @@ pub(super) fn everywhere(now: i64, rows: Vec<FoundRow>) -> Result<Everywhere, St
     Ok(Everywhere { now: instant(now)?, found: found.collect() })
 }
 
-fn instant(micros: i64) -> Result<Timestamp, StoreError> {
+pub(super) fn instant(micros: i64) -> Result<Timestamp, StoreError> {
     Timestamp::from_microsecond(micros).map_err(|error| StoreError::Corrupt(format!("the database's time: {error}")))
 }
 

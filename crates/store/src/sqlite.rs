@@ -426,6 +426,19 @@ impl Upkeep for Sqlite {
         rows::everywhere(now, found.await?)
     }
 
+    async fn having(&self, kind: &str) -> Result<Vec<String>, StoreError> {
+        let found = sqlx::query_scalar(
+            "SELECT c.name FROM cluster c WHERE c.removed = 0
+             AND EXISTS (SELECT 1 FROM object o WHERE o.cluster_id = c.cluster_id AND o.kind = ? AND NOT o.deleted)",
+        );
+        Ok(found.bind(kind).fetch_all(&self.readers).await?)
+    }
+
+    /// All: there is no server to be spared.
+    async fn compactable(&self, _: &Keep) -> Result<Vec<String>, StoreError> {
+        self.clusters().await
+    }
+
     async fn remove(&self, cluster: &str) -> Result<bool, StoreError> {
         check::new_cluster(cluster)?;
         self.remove_cluster(cluster).await

@@ -121,7 +121,7 @@ impl Job for ExpireEvents {
             return Ok(());
         }
         let now = self.clusters.now().await?;
-        for cluster in store.clusters().await? {
+        for cluster in store.having(EVENTS).await? {
             if mirrored::is_mirror(store, &cluster).await? {
                 continue;
             }

@@ -6,9 +6,12 @@ use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::{Postgres, micros, now, settle};
+use super::statements::clusters::{
+    HOLD, LAST_BATCH, LEASE, LEASES, LOCK_LIVE, RAISE_MARKS, SWEEP_BATCHES, SWEEP_HISTORY, SWEEP_TOMBSTONES,
+};
+use super::{Postgres, micros, settle};
 use crate::keeping::{self, Kept};
-use crate::rows::{ClusterRow, Locked, SWEEP, cluster_columns, signed, unsigned};
+use crate::rows::{ClusterRow, Locked, SWEEP, signed, unsigned};
 use crate::{Compaction, Head, Keep, StoreError};
 
 impl Postgres {
@@ -57,17 +60,12 @@ impl Postgres {
         cluster: &str,
         (keep, hold): (&Keep, Option<u64>),
     ) -> Result<Option<(i32, u64, u64)>, StoreError> {
+        let Some(id) = self.id_of(connection, cluster).await? else { return Ok(None) };
         let mut transaction = self.within(connection.begin()).await?;
-        let row = sqlx::query_as(concat!(
-            "SELECT ",
-            cluster_columns!(),
-            " FROM cluster WHERE name = $1 AND removed = 0 FOR UPDATE"
-        ))
-        .bind(cluster)
-        .fetch_optional(&mut *transaction);
+        let row = sqlx::query_as(LOCK_LIVE).bind(id).bind(cluster).fetch_optional(&mut *transaction);
         let row: Option<ClusterRow> = self.within(row).await?;
         let Some(row) = row else { return Ok(None) };
-        let Locked { id, head: Head { revision: rev, compact_revision, .. }, mut kept } = row.into_locked()?;
+        let Locked { head: Head { revision: rev, compact_revision, .. }, mut kept, .. } = row.into_locked()?;
 
         let most = rev.saturating_sub(keep.revisions);
         let revision = self.last_batch(&mut transaction, id, most, keep.age).await?.max(compact_revision);
@@ -75,10 +73,7 @@ impl Postgres {
             let old = self.last_batch(&mut transaction, id, rev, retention).await?;
             kept.from = kept.from.max(old.min(hold.unwrap_or(old)));
         }
-        let raise = sqlx::query("UPDATE cluster SET compact_rev = $2, history_from = $3 WHERE cluster_id = $1")
-            .bind(id)
-            .bind(signed(revision))
-            .bind(signed(kept.from));
+        let raise = sqlx::query(RAISE_MARKS).bind(id).bind(signed(revision)).bind(signed(kept.from));
         self.within(raise.execute(&mut *transaction)).await?;
         self.within(transaction.commit()).await?;
         Ok(Some((id, revision, kept.readable(rev))))
@@ -92,15 +87,8 @@ impl Postgres {
         most: u64,
         age: Duration,
     ) -> Result<u64, StoreError> {
-        let last = sqlx::query_scalar(concat!(
-            "SELECT rev_to FROM batch WHERE cluster_id = $1 AND rev_to <= $2 AND at <= ",
-            now!(),
-            " - $3 ORDER BY rev_to DESC LIMIT 1"
-        ))
-        .bind(id)
-        .bind(signed(most))
-        .bind(micros(age))
-        .fetch_optional(connection);
+        let last =
+            sqlx::query_scalar(LAST_BATCH).bind(id).bind(signed(most)).bind(micros(age)).fetch_optional(connection);
         let last: Option<i64> = self.within(last).await?;
         unsigned(last.unwrap_or(0))
     }
@@ -114,7 +102,7 @@ impl Postgres {
         up_to: u64,
     ) -> Result<u64, StoreError> {
         let mut transaction = self.within(connection.begin()).await?;
-        let lock = sqlx::query("SELECT 1 FROM cluster WHERE cluster_id = $1 FOR UPDATE").bind(id);
+        let lock = sqlx::query(HOLD).bind(id);
         self.within(lock.execute(&mut *transaction)).await?;
         let sweep = sqlx::query(sql).bind(id).bind(signed(up_to)).bind(SWEEP);
         let gone = self.within(sweep.execute(&mut *transaction)).await?.rows_affected();
@@ -124,30 +112,19 @@ impl Postgres {
 
     pub(super) async fn take_lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError> {
         let mut connection = self.acquire().await?;
-        let take = sqlx::query(concat!(
-            "INSERT INTO lease (name, holder, until) VALUES ($1, $2, ",
-            now!(),
-            " + $3) ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
-              WHERE lease.holder = excluded.holder OR lease.until <= ",
-            now!()
-        ))
-        .bind(name)
-        .bind(holder.as_bytes().as_slice())
-        .bind(micros(ttl))
-        .execute(&mut *connection);
+        let take = sqlx::query(LEASE)
+            .bind(OF_ALL)
+            .bind(name)
+            .bind(holder.as_bytes().as_slice())
+            .bind(micros(ttl))
+            .execute(&mut *connection);
         let taken = self.within(take).await;
         Ok(settle(connection, taken)?.rows_affected() == 1)
     }
 
     pub(super) async fn list_leases(&self, beginning: &str) -> Result<Vec<String>, StoreError> {
         let mut connection = self.acquire().await?;
-        let list = sqlx::query_scalar(concat!(
-            "SELECT name FROM lease WHERE name >= $1 AND starts_with(name, $1) AND until > ",
-            now!(),
-            " ORDER BY name"
-        ))
-        .bind(beginning)
-        .fetch_all(&mut *connection);
+        let list = sqlx::query_scalar(LEASES).bind(OF_ALL).bind(beginning).fetch_all(&mut *connection);
         let names = self.within(list).await;
         settle(connection, names)
     }
@@ -165,8 +142,9 @@ impl Postgres {
         lost: &Head,
         token: Uuid,
     ) -> Result<Head, StoreError> {
+        let id = self.ensure(connection, cluster).await?;
         let mut transaction = self.within(connection.begin()).await?;
-        let Locked { id, head, .. } = self.lock(&mut transaction, cluster).await?;
+        let Locked { head, .. } = self.lock(&mut transaction, id, cluster).await?;
         let (newest, found) = self.tokens(&mut transaction, id, head.revision, lost.revision).await?;
         let now = Head { token: newest, ..head };
         let goes_on = now.continues(lost, found);
@@ -179,14 +157,5 @@ impl Postgres {
     }
 }
 
-const SWEEP_TOMBSTONES: &str = "DELETE FROM object WHERE cluster_id = $1 AND deleted AND rev <= $2
-    AND rev <= coalesce((SELECT rev FROM object WHERE cluster_id = $1 AND deleted AND rev <= $2
-                         ORDER BY rev LIMIT 1 OFFSET $3), $2)";
-
-pub(super) const SWEEP_BATCHES: &str = "DELETE FROM batch WHERE cluster_id = $1 AND rev_to <= $2
-    AND rev_to <= coalesce((SELECT rev_to FROM batch WHERE cluster_id = $1 AND rev_to <= $2
-                            ORDER BY rev_to LIMIT 1 OFFSET $3), $2)";
-
-const SWEEP_HISTORY: &str = "DELETE FROM history WHERE cluster_id = $1 AND until_rev <= $2
-    AND until_rev <= coalesce((SELECT until_rev FROM history WHERE cluster_id = $1 AND until_rev <= $2
-                               ORDER BY until_rev LIMIT 1 OFFSET $3), $2)";
+/// The leases of the whole database.
+pub(super) const OF_ALL: i32 = 0;

@@ -1,18 +1,19 @@
-//! The ledger: each append is one statement, and so one transaction and one round trip.
+//! The ledger: each append to one cluster is one statement, and so one transaction and one round trip.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+use super::statements::clusters::{APPEND, NEXT_BOOK};
 use super::{ATTEMPTS, CHUNK, Postgres, settle, signed_len};
-use crate::StoreError;
-use crate::ledger::{self, Entry, Ledger, MAX_BYTES, Page, Retain, Scan, statements};
-use crate::rows::{EntryRow, SWEEP, SizeRow};
-
-const APPEND: &str = "INSERT INTO ledger (cluster, kind, id, subject, object, body)
-    SELECT * FROM UNNEST($1::text[], $2::text[], $3::bytea[], $4::text[], $5::text[], $6::bytea[]) ON CONFLICT DO NOTHING";
+use crate::ledger::statements::BY_ID;
+use crate::ledger::{self, Entry, Ledger, MAX_BYTES, Page, Retain, Scan};
+use crate::rows::{AppendedRow, BookRow, EntryRow, SWEEP, SizeRow};
+use crate::{StoreError, check};
 
 #[async_trait]
 impl Ledger for Postgres {
@@ -62,35 +63,87 @@ impl Ledger for Postgres {
 impl Postgres {
     async fn append_once(&self, entries: &[Entry], is_in_doubt: &mut bool) -> Result<(), StoreError> {
         let mut connection = self.acquire().await?;
+        let appended = self.append_on(&mut connection, entries, is_in_doubt).await;
+        settle(connection, appended)
+    }
+
+    /// One statement for each cluster, and one transaction for all.
+    async fn append_on(
+        &self,
+        connection: &mut PgConnection,
+        entries: &[Entry],
+        is_in_doubt: &mut bool,
+    ) -> Result<(), StoreError> {
         let connected = self.vouched.connections();
-        let append = sqlx::query(APPEND)
-            .bind(entries.iter().map(|entry| &*entry.cluster).collect::<Vec<_>>())
+        let mut parts = Vec::new();
+        for entries in by_cluster(entries) {
+            let cluster = entries.first().map_or("", |entry| &*entry.cluster);
+            parts.push((self.remembered(connection, cluster).await?, cluster, entries));
+        }
+        let appended = match &*parts {
+            [(id, cluster, entries)] => self.append_to(connection, (*id, cluster), entries).await,
+            _ => self.append_together(connection, &parts).await,
+        };
+        let Appended { added, absent } = appended.inspect_err(|error| {
+            *is_in_doubt |= matches!(error, StoreError::Unavailable(_));
+        })?;
+        for (id, cluster) in absent {
+            // Its row may have gone meanwhile, since it had no entries.
+            self.lock(connection, id, &cluster).await?;
+        }
+        if added > 0 {
+            self.vouched.note_commit(connected);
+        } else if *is_in_doubt || self.vouched.is_due() {
+            // All were there: that is durable only if a later write is.
+            for (id, ..) in parts {
+                self.vouch_for_answer(connection, id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn append_together(
+        &self,
+        connection: &mut PgConnection,
+        parts: &[(i32, &str, Vec<&Entry>)],
+    ) -> Result<Appended, StoreError> {
+        let mut transaction = self.within(connection.begin()).await?;
+        let mut all = Appended::default();
+        for (id, cluster, entries) in parts {
+            let Appended { added, absent } = self.append_to(&mut transaction, (*id, cluster), entries).await?;
+            all.added = all.added.saturating_add(added);
+            all.absent.extend(absent);
+        }
+        self.within(transaction.commit()).await?;
+        Ok(all)
+    }
+
+    async fn append_to(
+        &self,
+        connection: &mut PgConnection,
+        (id, cluster): (i32, &str),
+        entries: &[&Entry],
+    ) -> Result<Appended, StoreError> {
+        let append = sqlx::query_as(APPEND)
+            .bind(id)
+            .bind(cluster)
             .bind(entries.iter().map(|entry| &*entry.kind).collect::<Vec<_>>())
             .bind(entries.iter().map(|entry| entry.id.as_bytes()).collect::<Vec<_>>())
             .bind(entries.iter().map(|entry| &*entry.subject).collect::<Vec<_>>())
             .bind(entries.iter().map(|entry| &*entry.object).collect::<Vec<_>>())
             .bind(entries.iter().map(|entry| &*entry.body).collect::<Vec<_>>())
-            .execute(&mut *connection);
-        let appended = match self.within(append).await {
-            Ok(done) if done.rows_affected() > 0 => {
-                self.vouched.note_commit(connected);
-                Ok(())
-            }
-            // All were there: that is durable only if a later write is.
-            Ok(_) if *is_in_doubt || self.vouched.is_due() => self.vouch_for_answer(&mut connection).await,
-            Ok(_) => Ok(()),
-            Err(error) => {
-                *is_in_doubt |= matches!(error, StoreError::Unavailable(_));
-                Err(error)
-            }
-        };
-        settle(connection, appended)
+            .fetch_optional(connection);
+        let row: Option<AppendedRow> = self.within(append).await?;
+        let AppendedRow { removed, added } = row.ok_or_else(|| self.moved(cluster))?;
+        let is_absent = removed != 0 && removed != i64::MAX;
+        Ok(Appended { added, absent: is_absent.then(|| (id, cluster.to_owned())).into_iter().collect() })
     }
 
     async fn read_entries(&self, connection: &mut PgConnection, scan: &Scan) -> Result<Vec<Entry>, StoreError> {
         let Some((first, last)) = scan.range() else { return Ok(Vec::new()) };
-        let mut read = sqlx::query_as(statements::scan(scan))
-            .bind(&*scan.cluster)
+        let Some(id) = self.id_of(connection, &scan.cluster).await? else { return Ok(Vec::new()) };
+        let mut read = sqlx::query_as(BY_ID.scan(scan))
+            .bind(id)
             .bind(&*scan.kind)
             .bind(first.as_bytes().as_slice())
             .bind(last.as_bytes().as_slice())
@@ -110,11 +163,12 @@ impl Postgres {
         kind: &str,
         retain: &Retain,
     ) -> Result<u64, StoreError> {
+        let Some(id) = self.id_of(connection, cluster).await? else { return Ok(0) };
         let mut first = retain.first();
         let (mut count, mut last) = (retain.count(), Some(Uuid::max()));
         while let Some(newest) = last.filter(|_| !retain.is_by_age_alone()) {
-            let sizes = sqlx::query_as(statements::SIZES)
-                .bind(cluster)
+            let sizes = sqlx::query_as(BY_ID.sizes)
+                .bind(id)
                 .bind(kind)
                 .bind(first.as_bytes().as_slice())
                 .bind(newest.as_bytes().as_slice())
@@ -125,8 +179,8 @@ impl Postgres {
         }
         let mut removed = 0_u64;
         loop {
-            let prune = sqlx::query(statements::PRUNE)
-                .bind(cluster)
+            let prune = sqlx::query(BY_ID.prune)
+                .bind(id)
                 .bind(kind)
                 .bind(first.as_bytes().as_slice())
                 .bind(SWEEP)
@@ -140,19 +194,33 @@ impl Postgres {
     }
 
     async fn read_books(&self, connection: &mut PgConnection) -> Result<Vec<(String, String)>, StoreError> {
-        let mut books: Vec<(String, String)> = Vec::new();
+        let mut books = BTreeSet::new();
+        let mut last = (0, String::new());
         loop {
-            let (cluster, kind) = books.last().map_or(("", ""), |(cluster, kind)| (cluster, kind));
-            let next = sqlx::query_as(statements::NEXT_BOOK).bind(cluster).bind(kind).fetch_optional(&mut *connection);
-            let Some(next) = self.within(next).await? else { return Ok(books) };
-            books.push(next);
+            let next = sqlx::query_as(NEXT_BOOK).bind(last.0).bind(&*last.1).fetch_optional(&mut *connection);
+            let Some(BookRow { id, cluster, kind }) = self.within(next).await? else { break };
+            if !cluster.starts_with(check::SET_ASIDE) {
+                books.insert((cluster, kind.clone()));
+            }
+            last = (id, kind);
         }
+        Ok(books.into_iter().collect())
     }
+}
 
-    /// Removes the entries of a removed cluster, in pieces.
-    pub(super) async fn clear_entries(&self, connection: &mut PgConnection, cluster: &str) -> Result<(), StoreError> {
-        let piece = || sqlx::query(statements::CLEAR).bind(cluster).bind(SWEEP);
-        while self.within(piece().execute(&mut *connection)).await?.rows_affected() > 0 {}
-        Ok(())
+/// The outcome of an append.
+#[derive(Default)]
+struct Appended {
+    added: i64,
+    /// The clusters that are not there.
+    absent: Vec<(i32, String)>,
+}
+
+/// The entries of each cluster.
+fn by_cluster(entries: &[Entry]) -> Vec<Vec<&Entry>> {
+    let mut parts = BTreeMap::<&str, Vec<&Entry>>::new();
+    for entry in entries {
+        parts.entry(&entry.cluster).or_default().push(entry);
     }
+    parts.into_values().collect()
 }

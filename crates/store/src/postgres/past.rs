@@ -7,11 +7,12 @@ use sqlx::postgres::PgConnection;
 
 use super::read::READ;
 use super::statements::INSERT;
+use super::statements::reads::{COUNT_LIST_AT, FOUND, LIST_AT, ROWS, UNDONE};
 use super::{
-    CHUNK, Key, List, ListQuery, NewRow, ObjectRow, Postgres, Record, Rewind, StoreError, Undone, object_columns, rows,
-    settle, signed, signed_len,
+    CHUNK, Key, List, ListQuery, NewRow, ObjectRow, Postgres, Record, Rewind, StoreError, Undone, rows, settle, signed,
+    signed_len,
 };
-use crate::rows::{Locked, superseded_columns, unsigned};
+use crate::rows::{Locked, unsigned};
 use crate::{keeping, types};
 
 impl Postgres {
@@ -30,27 +31,15 @@ impl Postgres {
         let mut more = limit > 0;
         while more {
             let wanted = CHUNK.min(limit.saturating_sub(items.len()));
-            let page = sqlx::query_as(concat!(
-                "SELECT * FROM (
-                    SELECT * FROM (SELECT ",
-                object_columns!(),
-                " FROM object o WHERE o.cluster_id = $1 AND o.kind = $2 AND (o.ns, o.name) > ($3, $4) AND o.ns < $5
-                        AND o.rev <= $6 AND NOT o.deleted ORDER BY o.ns, o.name LIMIT $7) AS o
-                    UNION ALL
-                    SELECT * FROM (SELECT ",
-                superseded_columns!("false"),
-                " FROM history h WHERE h.cluster_id = $1 AND h.kind = $2 AND (h.ns, h.name) > ($3, $4) AND h.ns < $5
-                        AND h.until_rev > $6 AND h.rev <= $6 ORDER BY h.ns, h.name LIMIT $7) AS h
-                 ) AS o ORDER BY ns, name LIMIT $7"
-            ))
-            .bind(id)
-            .bind(&*query.kind)
-            .bind(&start.0)
-            .bind(&start.1)
-            .bind(&end)
-            .bind(signed(revision))
-            .bind(signed_len(wanted))
-            .fetch_all(&mut *transaction);
+            let page = sqlx::query_as(LIST_AT)
+                .bind(id)
+                .bind(&*query.kind)
+                .bind(&start.0)
+                .bind(&start.1)
+                .bind(&end)
+                .bind(signed(revision))
+                .bind(signed_len(wanted))
+                .fetch_all(&mut *transaction);
             let page: Vec<ObjectRow> = self.within(page).await?;
             more = page.len() == wanted && items.len().saturating_add(wanted) < limit;
             items.extend(rows::records(page)?);
@@ -60,19 +49,14 @@ impl Postgres {
         }
         let mut remaining = None;
         if query.limit == Some(items.len()) {
-            let count = sqlx::query_scalar(
-                "SELECT (SELECT count(*) FROM object o WHERE o.cluster_id = $1 AND o.kind = $2 AND (o.ns, o.name) > ($3, $4)
-                     AND o.ns < $5 AND o.rev <= $6 AND NOT o.deleted)
-                      + (SELECT count(*) FROM history h WHERE h.cluster_id = $1 AND h.kind = $2 AND (h.ns, h.name) > ($3, $4)
-                     AND h.ns < $5 AND h.until_rev > $6 AND h.rev <= $6)",
-            )
-            .bind(id)
-            .bind(&*query.kind)
-            .bind(&start.0)
-            .bind(&start.1)
-            .bind(&end)
-            .bind(signed(revision))
-            .fetch_one(&mut *transaction);
+            let count = sqlx::query_scalar(COUNT_LIST_AT)
+                .bind(id)
+                .bind(&*query.kind)
+                .bind(&start.0)
+                .bind(&start.1)
+                .bind(&end)
+                .bind(signed(revision))
+                .fetch_one(&mut *transaction);
             remaining = Some(unsigned(self.within(count).await?)?).filter(|count| *count > 0);
         }
         self.within(transaction.commit()).await?;
@@ -106,24 +90,8 @@ impl Postgres {
 
     pub(super) async fn read_rows(&self, cluster: &str, keys: &[Key]) -> Result<Vec<Record>, StoreError> {
         let mut connection = self.acquire().await?;
-        let found = self.rows_on(&mut connection, cluster, keys).await;
+        let found = self.read_some(&mut connection, cluster, keys).await;
         settle(connection, found)
-    }
-
-    async fn rows_on(
-        &self,
-        connection: &mut PgConnection,
-        cluster: &str,
-        keys: &[Key],
-    ) -> Result<Vec<Record>, StoreError> {
-        let id = sqlx::query_scalar("SELECT cluster_id FROM cluster WHERE name = $1").bind(cluster);
-        let Some(id) = self.within(id.fetch_optional(&mut *connection)).await? else { return Ok(Vec::new()) };
-        let keys: Vec<(&Key, bool)> = keys.iter().map(|key| (key, true)).collect();
-        let mut found = Vec::new();
-        for keys in keys.chunks(CHUNK) {
-            found.extend(self.current_rows(connection, id, keys).await?);
-        }
-        Ok(found)
     }
 
     pub(super) async fn adopt_rows(&self, cluster: &str, records: &[Record]) -> Result<u64, StoreError> {
@@ -138,8 +106,9 @@ impl Postgres {
         cluster: &str,
         records: &[Record],
     ) -> Result<u64, StoreError> {
+        let id = self.ensure(connection, cluster).await?;
         let mut transaction = self.within(connection.begin()).await?;
-        let Locked { id, head, .. } = self.lock(&mut transaction, cluster).await?;
+        let Locked { head, .. } = self.lock(&mut transaction, id, cluster).await?;
         keeping::check_adopted(records, head.revision)?;
         let keys: Vec<(&Key, bool)> = records.iter().map(|record| (&record.key, false)).collect();
         let mut present = HashSet::new();
@@ -153,7 +122,7 @@ impl Postgres {
         for rows in rows::chunks(&missing.iter().collect::<Vec<_>>()) {
             self.write_some(&mut transaction, &INSERT, rows, id, None).await?;
         }
-        let count = sqlx::query_scalar("SELECT count(*) FROM object WHERE cluster_id = $1").bind(id);
+        let count = sqlx::query_scalar(ROWS).bind(id);
         let count: i64 = self.within(count.fetch_one(&mut *transaction)).await?;
         self.within(transaction.commit()).await?;
         unsigned(count)
@@ -182,36 +151,3 @@ impl Postgres {
         Ok(rewind.undone(revision, after, rows::records(undone)?))
     }
 }
-
-/// Some objects as they were at a revision. `$2` to `$4`: their keys. `$5`: the revision.
-const FOUND: &str = concat!(
-    "WITH k AS (SELECT * FROM unnest($2::text[], $3::text[], $4::text[]) AS k (kind, ns, name))
-     SELECT ",
-    object_columns!(),
-    " FROM k JOIN object o ON o.cluster_id = $1 AND o.kind = k.kind AND o.ns = k.ns AND o.name = k.name
-      WHERE o.rev <= $5 AND NOT o.deleted
-     UNION ALL
-     SELECT ",
-    superseded_columns!("false"),
-    " FROM k JOIN history h ON h.cluster_id = $1 AND h.kind = k.kind AND h.ns = k.ns AND h.name = k.name
-      WHERE h.until_rev > $5 AND h.rev <= $5"
-);
-
-/// Objects superseded between two revisions, as they were at the earlier one; then what came to be between them, of objects that have changed
-/// since and of those that have not. `$2` and `$3`: the window. `$4`: the earlier revision. `$5`: the later one. `$6`: the kinds whose
-/// bodies are read.
-const UNDONE: &str = concat!(
-    "SELECT ",
-    superseded_columns!("false", "$6::text[] IS NULL OR h.kind = ANY($6)", "''::bytea"),
-    " FROM history h WHERE h.cluster_id = $1 AND h.until_rev > $2 AND h.until_rev <= $3 AND h.rev <= $4
-     UNION ALL
-     SELECT c.kind, c.ns, c.name, c.uid, c.create_rev, c.create_rev, NULL::text, true, c.create_rev, 0, ''::bytea
-     FROM history c WHERE c.cluster_id = $1 AND c.create_rev > $2 AND c.create_rev <= $3 AND c.rev <= $5 AND c.until_rev > $5
-     AND NOT EXISTS (SELECT 1 FROM history p WHERE p.cluster_id = $1 AND p.kind = c.kind AND p.ns = c.ns AND p.name = c.name
-                     AND p.until_rev > $4 AND p.rev <= $4)
-     UNION ALL
-     SELECT c.kind, c.ns, c.name, c.uid, c.create_rev, c.create_rev, NULL::text, true, c.create_rev, 0, ''::bytea
-     FROM object c WHERE c.cluster_id = $1 AND c.rev > $2 AND c.rev <= $3 AND c.create_rev > $4 AND NOT c.deleted
-     AND NOT EXISTS (SELECT 1 FROM history p WHERE p.cluster_id = $1 AND p.kind = c.kind AND p.ns = c.ns AND p.name = c.name
-                     AND p.until_rev > $4 AND p.rev <= $4)"
-);

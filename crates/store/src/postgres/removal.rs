@@ -5,12 +5,16 @@ use std::time::Duration;
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
-use super::keep::SWEEP_BATCHES;
-use super::state::{CLEAR_HISTORY, CLEAR_OBJECTS};
-use super::{ATTEMPTS, Postgres, listen, micros, now, object_columns, rows, signed};
-use crate::check::SET_ASIDE;
+use super::directory::Candidates;
+use super::keep::OF_ALL;
+use super::statements::clusters::{
+    CLEAR_HISTORY, CLEAR_LEASES, CLEAR_LEDGER, CLEAR_OBJECTS, DROP_FREE_LEASES, DROP_NAME, DROP_SET_ASIDE, EVERYWHERE,
+    FORGET, HEADS, LOCK, LOCK_LIVE, MARK, NOTIFY, NOW, REMOVED, SET_ASIDE, SET_ID, SWEEP_BATCHES,
+};
+use super::{Postgres, listen, micros, rows, signed};
+use crate::check;
 use crate::removal;
-use crate::rows::{FoundRow, Locked, SWEEP, StandingRow};
+use crate::rows::{ClusterRow, FoundRow, Locked, RemovedRow, SWEEP, StandingRow};
 use crate::{Everywhere, Heads, StoreError};
 
 impl Postgres {
@@ -19,17 +23,20 @@ impl Postgres {
         connection: &mut PgConnection,
         clusters: &[String],
     ) -> Result<Heads, StoreError> {
-        let rows = sqlx::query_as(concat!(
-            "SELECT ",
-            now!(),
-            ", c.name, c.rev, c.compact_rev, c.epoch, c.removed,
-                 (SELECT token FROM batch b WHERE b.cluster_id = c.cluster_id AND b.rev_to = c.rev)
-             FROM (SELECT 1) AS one LEFT JOIN cluster c ON c.name = ANY($1)"
-        ))
-        .bind(clusters)
-        .fetch_all(connection);
-        let rows: Vec<StandingRow> = self.within(rows).await?;
-        rows::heads(rows)
+        if !clusters.is_empty() {
+            let rows = sqlx::query_as(HEADS).bind(clusters).fetch_all(&mut *connection);
+            let rows: Vec<StandingRow> = self.within(rows).await?;
+            if !rows.is_empty() {
+                return rows::heads(rows);
+            }
+        }
+        let now = rows::instant(self.read_now(connection).await?)?;
+        Ok(Heads { now, clusters: Vec::new() })
+    }
+
+    /// The database's time: microseconds since 1970.
+    async fn read_now(&self, connection: &mut PgConnection) -> Result<i64, StoreError> {
+        self.within(sqlx::query_scalar(NOW).fetch_one(connection)).await
     }
 
     pub(super) async fn read_everywhere(
@@ -37,16 +44,8 @@ impl Postgres {
         connection: &mut PgConnection,
         kind: &str,
     ) -> Result<Everywhere, StoreError> {
-        let now = sqlx::query_scalar(concat!("SELECT ", now!())).fetch_one(&mut *connection);
-        let now: i64 = self.within(now).await?;
-        let found = sqlx::query_as(concat!(
-            "SELECT c.name, ",
-            object_columns!(),
-            " FROM cluster c JOIN object o ON o.cluster_id = c.cluster_id
-              WHERE o.kind = $1 AND NOT o.deleted AND c.removed = 0"
-        ))
-        .bind(kind)
-        .fetch_all(connection);
+        let now = self.read_now(connection).await?;
+        let found = sqlx::query_as(EVERYWHERE).bind(kind).fetch_all(&mut *connection);
         let found: Vec<FoundRow> = self.within(found).await?;
         rows::everywhere(now, found)
     }
@@ -57,91 +56,96 @@ impl Postgres {
         cluster: &str,
     ) -> Result<bool, StoreError> {
         let mut transaction = self.within(connection.begin()).await?;
-        let there = sqlx::query_scalar("SELECT cluster_id FROM cluster WHERE name = $1 AND removed = 0 FOR UPDATE")
-            .bind(cluster)
-            .fetch_optional(&mut *transaction);
-        let there: Option<i32> = self.within(there).await?;
-        let Some(id) = there else { return Ok(false) };
-        let Locked { head, .. } = self.lock(&mut transaction, cluster).await?;
-        let aside = sqlx::query(concat!("UPDATE cluster SET name = $2, removed = ", now!(), " WHERE cluster_id = $1"))
-            .bind(id)
-            .bind(removal::set_aside(id));
+        let mut ids = Candidates::of(cluster);
+        let mut there: Option<ClusterRow> = None;
+        while there.is_none()
+            && let Some(id) = ids.next(self, &mut transaction).await?
+        {
+            let lock = sqlx::query_as(LOCK_LIVE).bind(id).bind(cluster).fetch_optional(&mut *transaction);
+            there = self.within(lock).await?;
+        }
+        let Some(Locked { id, head, .. }) = there.map(ClusterRow::into_locked).transpose()? else { return Ok(false) };
+        let now = self.read_now(&mut transaction).await?;
+        let aside = sqlx::query(SET_ASIDE).bind(id).bind(removal::set_aside(id)).bind(now);
         self.within(aside.execute(&mut *transaction)).await?;
         let (after, kept) = removal::after(head);
-        let mut made = 0;
-        for _ in 0..ATTEMPTS {
-            let mark = sqlx::query(concat!(
-                "INSERT INTO cluster (cluster_id, name, rev, compact_rev, epoch, history_from, history_to, removed)
-                 SELECT coalesce(max(cluster_id), 0) + 1, $1, $2, $2, $3, $4, $5, ",
-                now!(),
-                " FROM cluster ON CONFLICT DO NOTHING"
-            ))
+        let next = self.next_id(&mut transaction).await?;
+        let mark = sqlx::query(MARK)
+            .bind(next)
             .bind(cluster)
             .bind(signed(after.revision))
             .bind(signed(after.epoch))
             .bind(signed(kept.from))
             .bind(signed(kept.to));
-            made = self.within(mark.execute(&mut *transaction)).await?.rows_affected();
-            if made > 0 {
-                break;
-            }
-        }
-        if made == 0 {
-            return Err(StoreError::Aborted("other clusters were being created at the same time".into()));
-        }
+        self.within(mark.execute(&mut *transaction)).await?;
+        self.within(sqlx::query(SET_ID).bind(cluster).bind(next).execute(&mut *transaction)).await?;
         if self.notify {
-            let notify = sqlx::query("SELECT pg_notify($1, $2)")
-                .bind(listen::CHANNEL)
-                .bind(listen::payload(cluster, after.revision));
+            let notify = sqlx::query(NOTIFY).bind(listen::CHANNEL).bind(listen::payload(cluster, after.revision));
             self.within(notify.execute(&mut *transaction)).await?;
         }
         self.within(transaction.commit()).await?;
+        self.directory.forget(cluster);
         self.hints.changed(cluster, after.revision);
         // It is gone by now; what is left of it is swept up later where this does not come to its end.
         self.sweep_set_aside(connection, id).await?;
-        self.clear_entries(connection, cluster).await?;
         Ok(true)
     }
 
     pub(super) async fn sweep_removed(&self, connection: &mut PgConnection, keep: Duration) -> Result<(), StoreError> {
-        let ids = sqlx::query_scalar("SELECT cluster_id FROM cluster WHERE removed <> 0 AND starts_with(name, $1)")
-            .bind(SET_ASIDE)
-            .fetch_all(&mut *connection);
-        let ids: Vec<i32> = self.within(ids).await?;
-        for id in ids {
-            self.sweep_set_aside(connection, id).await?;
+        let removed = sqlx::query_as(REMOVED).bind(micros(keep)).fetch_all(&mut *connection);
+        let removed: Vec<RemovedRow> = self.within(removed).await?;
+        for RemovedRow { id, name, is_mark, is_old } in removed {
+            if name.starts_with(check::SET_ASIDE) {
+                self.sweep_set_aside(connection, id).await?;
+                continue;
+            }
+            if is_mark {
+                // What came late.
+                self.clear(connection, CLEAR_LEDGER, id).await?;
+            }
+            if is_old {
+                self.forget_name(connection, id, &name).await?;
+            }
         }
-        let names = sqlx::query_scalar("SELECT name FROM cluster WHERE removed <> 0 AND NOT starts_with(name, $1)")
-            .bind(SET_ASIDE)
-            .fetch_all(&mut *connection);
-        let names: Vec<String> = self.within(names).await?;
-        for name in names {
-            self.clear_entries(connection, &name).await?;
-        }
-        let forget = sqlx::query(concat!(
-            "DELETE FROM cluster WHERE removed <> 0 AND removed <= ",
-            now!(),
-            " - $1 AND NOT starts_with(name, $2)"
-        ))
-        .bind(micros(keep))
-        .bind(SET_ASIDE);
-        self.within(forget.execute(&mut *connection)).await?;
         // A free lease needs no row.
-        let leases = sqlx::query(concat!("DELETE FROM lease WHERE until <= ", now!(), " - $1")).bind(micros(keep));
-        self.within(leases.execute(connection)).await.map(drop)
+        let before = self.read_now(connection).await?.saturating_sub(micros(keep));
+        let free = sqlx::query(DROP_FREE_LEASES).bind(OF_ALL).bind(before);
+        self.within(free.execute(connection)).await.map(drop)
+    }
+
+    /// Forgets a name, unless it has an object or an entry by now.
+    async fn forget_name(&self, connection: &mut PgConnection, id: i32, name: &str) -> Result<(), StoreError> {
+        let mut transaction = self.within(connection.begin()).await?;
+        // Whoever waits for the row then finds it gone, and its entries, if it has put some, have been seen.
+        let lock = sqlx::query(LOCK).bind(id).bind(name).execute(&mut *transaction);
+        self.within(lock).await?;
+        let gone = sqlx::query(FORGET).bind(id).execute(&mut *transaction);
+        if self.within(gone).await?.rows_affected() == 0 {
+            return self.within(transaction.rollback()).await;
+        }
+        self.within(sqlx::query(CLEAR_LEASES).bind(id).execute(&mut *transaction)).await?;
+        self.within(sqlx::query(DROP_NAME).bind(name).bind(id).execute(&mut *transaction)).await?;
+        self.within(transaction.commit()).await?;
+        self.directory.forget(name);
+        Ok(())
     }
 
     /// Deletes the rows of a removed cluster, in pieces, and its own row last.
     async fn sweep_set_aside(&self, connection: &mut PgConnection, id: i32) -> Result<(), StoreError> {
-        for sql in [CLEAR_OBJECTS, CLEAR_HISTORY] {
-            let piece = || sqlx::query(sql).bind(id).bind(SWEEP);
-            while self.within(piece().execute(&mut *connection)).await?.rows_affected() > 0 {}
+        for sql in [CLEAR_OBJECTS, CLEAR_HISTORY, CLEAR_LEDGER] {
+            self.clear(connection, sql, id).await?;
         }
         let piece = || sqlx::query(SWEEP_BATCHES).bind(id).bind(i64::MAX).bind(SWEEP);
         while self.within(piece().execute(&mut *connection)).await?.rows_affected() > 0 {}
-        let last = sqlx::query("DELETE FROM cluster WHERE cluster_id = $1 AND name = $2")
-            .bind(id)
-            .bind(removal::set_aside(id));
+        self.within(sqlx::query(CLEAR_LEASES).bind(id).execute(&mut *connection)).await?;
+        let last = sqlx::query(DROP_SET_ASIDE).bind(id).bind(removal::set_aside(id));
         self.within(last.execute(connection)).await.map(drop)
+    }
+
+    /// Deletes rows of a cluster, in pieces.
+    async fn clear(&self, connection: &mut PgConnection, sql: &'static str, id: i32) -> Result<(), StoreError> {
+        let piece = || sqlx::query(sql).bind(id).bind(SWEEP);
+        while self.within(piece().execute(&mut *connection)).await?.rows_affected() > 0 {}
+        Ok(())
     }
 }

@@ -18,8 +18,6 @@ const TARGET: &str = "target_session_attrs";
 pub(super) struct Known {
     /// NOTIFY.
     pub(super) notify: bool,
-    /// The setting that has plans kept.
-    pub(super) plans: bool,
 }
 
 /// The servers that a URL names: `postgres://user@host1:5432,host2/name`, each with a port of its own or 5432, as libpq has
@@ -111,8 +109,7 @@ async fn contact(server: &PgConnectOptions, patience: Duration) -> Result<Known,
         let mut connection = PgConnection::connect_with(server).await?;
         let standby = is_standby(&mut connection).await;
         let pooled = !standby && shares_sessions(&mut connection, server).await?;
-        let known =
-            if standby || pooled { Known { notify: false, plans: false } } else { known(&mut connection).await };
+        let known = if standby || pooled { Known { notify: false } } else { known(&mut connection).await };
         connection.close().await?;
         Ok((standby, pooled, known))
     };
@@ -135,8 +132,7 @@ async fn contact(server: &PgConnectOptions, patience: Duration) -> Result<Known,
 
 async fn known(connection: &mut PgConnection) -> Known {
     let notify = sqlx::query("SELECT pg_notify($1, '')").bind(listen::CHANNEL).execute(&mut *connection).await;
-    let plans = connection.execute("SET plan_cache_mode = force_generic_plan").await;
-    Known { notify: notify.is_ok(), plans: plans.is_ok() }
+    Known { notify: notify.is_ok() }
 }
 
 /// The description of a standby.

@@ -8,15 +8,15 @@ use uuid::Uuid;
 
 use super::read::READ;
 use super::statements::INSERT;
-use super::{Key, ObjectRow, Postgres, Record, StoreError, object_columns, rows, settle, signed, signed_len};
+use super::statements::clusters::{CLEAR_HISTORY, CLEAR_OBJECTS, LEISURE};
+use super::statements::reads::{
+    ANY_OBJECT, BATCH_AT, CHANGED_SINCE, COUNT_AT, GET_CHANGED, GET_UNCHANGED, UNCHANGED_SINCE,
+};
+use super::{Key, ObjectRow, Postgres, Record, StoreError, rows, settle, signed, signed_len};
 use crate::decide::NewRow;
 use crate::keeping::{self, Kept};
-use crate::rows::{ClusterRow, Locked, PAGE, SWEEP, VersionRow, cluster_columns, superseded_columns, unsigned};
+use crate::rows::{Locked, PAGE, SWEEP, VersionRow, unsigned};
 use crate::{Head, Restore, Source, Visitor};
-
-/// A transaction over a whole cluster waits for files and pipes.
-const LEISURE: &str = "SELECT set_config('idle_in_transaction_session_timeout', '10min', true),
-                              set_config('statement_timeout', '10min', true)";
 
 const PATIENCE: Duration = Duration::from_mins(10);
 
@@ -50,30 +50,19 @@ impl Postgres {
         let mut transaction = self.within(connection.begin_with(READ)).await?;
         self.within(sqlx::query(LEISURE).execute(&mut *transaction)).await?;
         let (id, head, revision) = self.past(&mut transaction, cluster, revision).await?;
-        let count = sqlx::query_scalar(
-            "SELECT (SELECT count(*) FROM object WHERE cluster_id = $1 AND NOT deleted AND rev <= $2)
-                  + (SELECT count(*) FROM history WHERE cluster_id = $1 AND until_rev > $2 AND rev <= $2)",
-        )
-        .bind(id)
-        .bind(signed(revision))
-        .fetch_one(&mut *transaction);
+        let count = sqlx::query_scalar(COUNT_AT).bind(id).bind(signed(revision)).fetch_one(&mut *transaction);
         visitor.begin(revision, unsigned(leisurely(count).await?)?).map_err(StoreError::Stopped)?;
 
         let mut after = Key::new("", "", "");
         loop {
-            let page = sqlx::query_as(concat!(
-                "SELECT ",
-                object_columns!(),
-                " FROM object o WHERE o.cluster_id = $1 AND (o.kind, o.ns, o.name) > ($2, $3, $4)
-                  AND NOT o.deleted AND o.rev <= $5 ORDER BY o.kind, o.ns, o.name LIMIT $6"
-            ))
-            .bind(id)
-            .bind(&*after.kind)
-            .bind(&after.namespace)
-            .bind(&after.name)
-            .bind(signed(revision))
-            .bind(signed_len(PAGE))
-            .fetch_all(&mut *transaction);
+            let page = sqlx::query_as(UNCHANGED_SINCE)
+                .bind(id)
+                .bind(&*after.kind)
+                .bind(&after.namespace)
+                .bind(&after.name)
+                .bind(signed(revision))
+                .bind(signed_len(PAGE))
+                .fetch_all(&mut *transaction);
             let page: Vec<ObjectRow> = leisurely(page).await?;
             let full = page.len() == PAGE;
             let page = rows::records(page)?;
@@ -87,17 +76,12 @@ impl Postgres {
         }
         let mut until = revision;
         while until < head.revision {
-            let page = sqlx::query_as(concat!(
-                "SELECT ",
-                superseded_columns!("false"),
-                ", h.until_rev FROM history h WHERE h.cluster_id = $1 AND h.until_rev > $2 AND h.rev <= $3
-                  ORDER BY h.until_rev LIMIT $4"
-            ))
-            .bind(id)
-            .bind(signed(until))
-            .bind(signed(revision))
-            .bind(signed_len(PAGE))
-            .fetch_all(&mut *transaction);
+            let page = sqlx::query_as(CHANGED_SINCE)
+                .bind(id)
+                .bind(signed(until))
+                .bind(signed(revision))
+                .bind(signed_len(PAGE))
+                .fetch_all(&mut *transaction);
             let page: Vec<VersionRow> = leisurely(page).await?;
             until = if page.len() == PAGE { rows::until(&page)? } else { head.revision };
             visitor.records(rows::versions(page)?).map_err(StoreError::Stopped)?;
@@ -114,31 +98,22 @@ impl Postgres {
     ) -> Result<Option<Record>, StoreError> {
         let mut transaction = self.within(connection.begin_with(READ)).await?;
         let (id, _, revision) = self.past(&mut transaction, cluster, Some(revision)).await?;
-        let now = sqlx::query_as(concat!(
-            "SELECT ",
-            object_columns!(),
-            " FROM object o WHERE o.cluster_id = $1 AND o.kind = $2 AND o.ns = $3 AND o.name = $4 AND o.rev <= $5"
-        ))
-        .bind(id)
-        .bind(&*key.kind)
-        .bind(&key.namespace)
-        .bind(&key.name)
-        .bind(signed(revision))
-        .fetch_optional(&mut *transaction);
-        let mut row: Option<ObjectRow> = self.within(now).await?;
-        if row.is_none() {
-            let then = sqlx::query_as(concat!(
-                "SELECT ",
-                superseded_columns!("false"),
-                " FROM history h WHERE h.cluster_id = $1 AND h.kind = $2 AND h.ns = $3 AND h.name = $4
-                  AND h.until_rev > $5 AND h.rev <= $5"
-            ))
+        let now = sqlx::query_as(GET_UNCHANGED)
             .bind(id)
             .bind(&*key.kind)
             .bind(&key.namespace)
             .bind(&key.name)
             .bind(signed(revision))
             .fetch_optional(&mut *transaction);
+        let mut row: Option<ObjectRow> = self.within(now).await?;
+        if row.is_none() {
+            let then = sqlx::query_as(GET_CHANGED)
+                .bind(id)
+                .bind(&*key.kind)
+                .bind(&key.namespace)
+                .bind(&key.name)
+                .bind(signed(revision))
+                .fetch_optional(&mut *transaction);
             row = self.within(then).await?;
         }
         self.within(transaction.commit()).await?;
@@ -152,19 +127,12 @@ impl Postgres {
         cluster: &str,
         revision: Option<u64>,
     ) -> Result<(i32, Head, u64), StoreError> {
-        let row = sqlx::query_as(concat!("SELECT ", cluster_columns!(), " FROM cluster WHERE name = $1"))
-            .bind(cluster)
-            .fetch_optional(&mut *connection);
-        let row: Option<ClusterRow> = self.within(row).await?;
-        let Locked { id, head, kept } = row.unwrap_or_default().into_locked()?;
+        let Locked { id, head, kept } = self.stands(connection, cluster).await?;
         let Some(revision) = revision.filter(|revision| *revision != head.revision) else {
             return Ok((id, head, head.revision));
         };
         kept.check(head.revision, revision)?;
-        let batch = sqlx::query_scalar("SELECT max(rev_to) FROM batch WHERE cluster_id = $1 AND rev_to <= $2")
-            .bind(id)
-            .bind(signed(revision))
-            .fetch_one(connection);
+        let batch = sqlx::query_scalar(BATCH_AT).bind(id).bind(signed(revision)).fetch_one(connection);
         let batch: Option<i64> = self.within(batch).await?;
         Ok((id, head, unsigned(batch.unwrap_or(0))?))
     }
@@ -187,12 +155,11 @@ impl Postgres {
         source: &mut dyn Source,
         how: Restore,
     ) -> Result<Head, StoreError> {
+        let id = self.ensure(connection, cluster).await?;
         let mut transaction = self.within(connection.begin()).await?;
         self.within(sqlx::query(LEISURE).execute(&mut *transaction)).await?;
-        let Locked { id, head: before, .. } = self.lock(&mut transaction, cluster).await?;
-        let filled = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM object WHERE cluster_id = $1 AND NOT deleted)")
-            .bind(id)
-            .fetch_one(&mut *transaction);
+        let Locked { head: before, .. } = self.lock(&mut transaction, id, cluster).await?;
+        let filled = sqlx::query_scalar(ANY_OBJECT).bind(id).fetch_one(&mut *transaction);
         if leisurely(filled).await? && !how.replace {
             return Err(keeping::not_empty(cluster));
         }
@@ -218,9 +185,3 @@ impl Postgres {
         Ok(head)
     }
 }
-
-pub(super) const CLEAR_OBJECTS: &str = "DELETE FROM object WHERE cluster_id = $1 AND rev <= coalesce(
-    (SELECT rev FROM object WHERE cluster_id = $1 ORDER BY rev LIMIT 1 OFFSET $2), 9223372036854775807)";
-
-pub(super) const CLEAR_HISTORY: &str = "DELETE FROM history WHERE cluster_id = $1 AND until_rev <= coalesce(
-    (SELECT until_rev FROM history WHERE cluster_id = $1 ORDER BY until_rev LIMIT 1 OFFSET $2), 9223372036854775807)";

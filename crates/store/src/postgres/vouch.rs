@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sqlx::postgres::PgConnection;
 
-use super::{Postgres, now};
+use super::Postgres;
+use super::statements::clusters::VOUCH;
 use crate::StoreError;
 
 /// Number of connections made, and the number at which the last successful commit began.
@@ -45,22 +46,17 @@ impl Vouched {
 }
 
 impl Postgres {
-    /// Commits an invisible write.
-    pub(super) async fn vouch(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+    /// Commits an invisible write beside the cluster's, on the server that has them.
+    pub(super) async fn vouch(&self, connection: &mut PgConnection, id: i32) -> Result<(), StoreError> {
         let connections = self.vouched.connections();
-        let write = sqlx::query(concat!(
-            "INSERT INTO lease (name, holder, until) VALUES ('vouch', '', ",
-            now!(),
-            ") ON CONFLICT (name) DO UPDATE SET until = excluded.until"
-        ));
-        self.within(write.execute(connection)).await?;
+        self.within(sqlx::query(VOUCH).bind(id).execute(connection)).await?;
         self.vouched.note_commit(connections);
         Ok(())
     }
 
     /// Like [`Self::vouch`], for a reply that is ready: without this it may prove wrong.
-    pub(super) async fn vouch_for_answer(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
-        let vouched = self.vouch(connection).await;
+    pub(super) async fn vouch_for_answer(&self, connection: &mut PgConnection, id: i32) -> Result<(), StoreError> {
+        let vouched = self.vouch(connection, id).await;
         vouched.map_err(|error| StoreError::OutcomeUnknown(format!("what was found may not be durable: {error}")))
     }
 }

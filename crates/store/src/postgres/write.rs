@@ -6,15 +6,17 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection, FromRow, Row};
 use uuid::Uuid;
 
+use super::statements::clusters::SET_IDLE_TIMEOUT;
+use super::statements::reads::{CURRENT, HAS_TOKEN, TOKENS};
 use super::statements::{
-    CURRENT, INSERT, LOCK_AND_LOOK, LOOK_AROUND, MOVE, NOTE, NOTE_AND_NOTIFY, Stand, Statement, UPDATE, object,
+    INSERT, LOCK_AND_LOOK, LOOK_AROUND, MOVE, NOTE, NOTE_AND_NOTIFY, PUT_HEAD, Stand, Statement, UPDATE, object,
 };
 use super::{
     ATTEMPTS, Bodies, CHUNK, CODEC_RAW, Call, Cursor, Head, Judge, Key, NewRow, ObjectRow, Plan, Postgres, Record,
     StoreError, Written, decide, listen, rows, settle, signed, signed_len,
 };
 use crate::keeping::Kept;
-use crate::rows::{ClusterRow, Locked, Part, TokensRow, cluster_columns};
+use crate::rows::{ClusterRow, Locked, Part, TokensRow};
 
 /// Why a batch in doubt stays in doubt.
 const TOKEN_GONE: &str = "compaction has removed what would tell";
@@ -81,7 +83,8 @@ impl Postgres {
         in_doubt: &mut Option<Written>,
     ) -> Result<Written, StoreError> {
         let connected = self.vouched.connections();
-        let mut transaction = self.within(connection.begin_with(self.begin)).await?;
+        let id = self.remembered(connection, batch.cluster).await?;
+        let mut transaction = self.within(connection.begin_with(self.plans.begin())).await?;
         let (known, seen, bodies) = (judge.known(), judge.seen(), judge.bodies());
         let mut looked = None;
         if let Some(seen) = seen
@@ -89,11 +92,11 @@ impl Postgres {
             && batch.count <= CHUNK
             && in_doubt.is_none()
         {
-            looked = self.lock_and_look(&mut transaction, batch, seen).await?;
+            looked = Some(self.lock_and_look(&mut transaction, id, batch, seen).await?);
         }
-        let (Locked { id, head, kept }, ground) = match looked {
+        let (Locked { head, kept, .. }, ground) = match looked {
             Some((locked, ground)) => (locked, ground),
-            None => (self.lock(&mut transaction, batch.cluster).await?, None),
+            None => (self.lock(&mut transaction, id, batch.cluster).await?, None),
         };
         if let Some(written) = in_doubt.as_ref() {
             let revision = written.head.revision;
@@ -101,7 +104,7 @@ impl Postgres {
             match head.was_written(revision, found) {
                 Some(true) => {
                     self.within(transaction.rollback()).await?;
-                    self.vouch_for_answer(connection).await?;
+                    self.vouch_for_answer(connection, id).await?;
                     return Ok(written.clone());
                 }
                 Some(false) => *in_doubt = None,
@@ -120,7 +123,7 @@ impl Postgres {
         if rows.is_empty() {
             self.within(transaction.rollback()).await?;
             if self.vouched.is_due() {
-                self.vouch_for_answer(connection).await?;
+                self.vouch_for_answer(connection, id).await?;
             }
             return Ok(Written { commits, head });
         }
@@ -141,31 +144,8 @@ impl Postgres {
         Ok(written)
     }
 
-    /// Locks the cluster's row: no other transaction writes to the cluster until this one is over, and each later statement sees all earlier
-    /// commits. Creates the cluster if necessary: if another process does so at the same time, under this name or id, the row is read again.
-    pub(super) async fn lock(&self, connection: &mut PgConnection, cluster: &str) -> Result<Locked, StoreError> {
-        for _ in 0..ATTEMPTS {
-            let lock =
-                sqlx::query_as(concat!("SELECT ", cluster_columns!(), " FROM cluster WHERE name = $1 FOR UPDATE"))
-                    .bind(cluster)
-                    .fetch_optional(&mut *connection);
-            let row: Option<ClusterRow> = self.within(lock).await?;
-            if let Some(row) = row {
-                return row.into_locked();
-            }
-            let create = sqlx::query(
-                "INSERT INTO cluster (cluster_id, name) SELECT coalesce(max(cluster_id), 0) + 1, $1 FROM cluster
-                 ON CONFLICT DO NOTHING",
-            )
-            .bind(cluster)
-            .execute(&mut *connection);
-            self.within(create).await?;
-        }
-        Err(StoreError::Aborted("other clusters were being created at the same time".into()))
-    }
-
     /// Locks the cluster's row and reads the rows of a batch's keys in one statement, for a judge to whom nobody else has written
-    /// since `seen`. `None`: there is no such cluster.
+    /// since `seen`.
     ///
     /// The statement sees what was committed before it began. It may then have waited for the lock, and only of the locked row
     /// does it answer what was committed until it had it. So the rows are a ground to decide on only if nothing was written to
@@ -180,11 +160,13 @@ impl Postgres {
     async fn lock_and_look(
         &self,
         connection: &mut PgConnection,
+        id: i32,
         batch: &Batch<'_>,
         seen: Head,
-    ) -> Result<Option<(Locked, Option<Ground>)>, StoreError> {
+    ) -> Result<(Locked, Option<Ground>), StoreError> {
         let keys = decide::keys(batch.calls);
         let rows = sqlx::query(LOCK_AND_LOOK)
+            .bind(id)
             .bind(batch.cluster)
             .bind(column(&keys, |(key, _)| &*key.kind))
             .bind(column(&keys, |(key, _)| key.namespace.as_str()))
@@ -192,14 +174,14 @@ impl Postgres {
             .bind(column(&keys, |(_, put)| *put))
             .fetch_all(connection);
         let rows = self.within(rows).await?;
-        let Some(first) = rows.first() else { return Ok(None) };
+        let first = rows.first().ok_or_else(|| self.moved(batch.cluster))?;
         let locked = ClusterRow::from_row(first)?.into_locked()?;
         let head = locked.head;
         let width = <ClusterRow as Part<PgRow>>::WIDTH;
         let token = rows::token(first.try_get(width)?)?.unwrap_or_default();
         let is_as_seen = (head.revision, head.epoch, token) == (seen.revision, seen.epoch, seen.token);
         if !is_as_seen || token.is_nil() {
-            return Ok(Some((locked, None)));
+            return Ok((locked, None));
         }
         let mut current = Vec::with_capacity(rows.len());
         for row in &rows {
@@ -208,10 +190,10 @@ impl Postgres {
             }
         }
         if current.iter().any(|record| record.deleted) {
-            return Ok(Some((locked, None)));
+            return Ok((locked, None));
         }
         let ground = Ground { head: Head { token, ..head }, current, missed: Vec::new() };
-        Ok(Some((locked, Some(ground))))
+        Ok((locked, Some(ground)))
     }
 
     /// The state on which the batch is decided, for a judge that knows the state of a revision and may have seen a head then. The query for the
@@ -286,14 +268,7 @@ impl Postgres {
         newest: u64,
         other: u64,
     ) -> Result<(Uuid, Option<Uuid>), StoreError> {
-        let tokens = sqlx::query_as(
-            "SELECT (SELECT token FROM batch WHERE cluster_id = $1 AND rev_to = $2),
-                    (SELECT token FROM batch WHERE cluster_id = $1 AND rev_to = $3)",
-        )
-        .bind(id)
-        .bind(signed(newest))
-        .bind(signed(other))
-        .fetch_one(connection);
+        let tokens = sqlx::query_as(TOKENS).bind(id).bind(signed(newest)).bind(signed(other)).fetch_one(connection);
         let tokens: TokensRow = self.within(tokens).await?;
         tokens.into_tokens()
     }
@@ -306,26 +281,21 @@ impl Postgres {
         head: Head,
         kept: Kept,
     ) -> Result<(), StoreError> {
-        let stand = sqlx::query(
-            "UPDATE cluster SET rev = $2, compact_rev = $3, epoch = $4, history_from = $5, history_to = $6, removed = 0
-             WHERE cluster_id = $1",
-        )
-        .bind(id)
-        .bind(signed(head.revision))
-        .bind(signed(head.compact_revision))
-        .bind(signed(head.epoch))
-        .bind(signed(kept.from))
-        .bind(signed(kept.to))
-        .execute(connection);
+        let stand = sqlx::query(PUT_HEAD)
+            .bind(id)
+            .bind(signed(head.revision))
+            .bind(signed(head.compact_revision))
+            .bind(signed(head.epoch))
+            .bind(signed(kept.from))
+            .bind(signed(kept.to))
+            .execute(connection);
         self.within(stand).await.map(drop)
     }
 
     /// The server takes a transaction for idle while a large import is decided on here.
     async fn allow_time_to_decide(&self, connection: &mut PgConnection, writes: usize) -> Result<(), StoreError> {
         let idle = self.idle.saturating_add(Duration::from_micros(200).saturating_mul(writes as u32));
-        let set = sqlx::query("SELECT set_config('idle_in_transaction_session_timeout', $1, true)")
-            .bind(idle.as_millis().to_string())
-            .execute(connection);
+        let set = sqlx::query(SET_IDLE_TIMEOUT).bind(idle.as_millis().to_string()).execute(connection);
         self.within(set).await.map(drop)
     }
 
@@ -336,13 +306,11 @@ impl Postgres {
         revision: u64,
         token: Uuid,
     ) -> Result<bool, StoreError> {
-        let found = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM batch WHERE cluster_id = $1 AND rev_to = $2 AND token = $3)",
-        )
-        .bind(id)
-        .bind(signed(revision))
-        .bind(token.as_bytes().as_slice())
-        .fetch_one(connection);
+        let found = sqlx::query_scalar(HAS_TOKEN)
+            .bind(id)
+            .bind(signed(revision))
+            .bind(token.as_bytes().as_slice())
+            .fetch_one(connection);
         self.within(found).await
     }
 
@@ -416,6 +384,9 @@ impl Postgres {
                 .bind(column(rows, |row| row.record.deleted))
                 .bind(column(rows, |row| signed(row.record.body_revision)))
                 .bind(column(rows, |row| &*row.record.body));
+        }
+        if statement.overwrites {
+            query = query.bind(!self.plans.is_spread());
         }
         if let Some(stand) = stand {
             query = stand.bind(query, self.notify);

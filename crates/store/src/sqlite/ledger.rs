@@ -55,7 +55,7 @@ impl Ledger for Sqlite {
     async fn scan(&self, scan: &Scan) -> Result<Page, StoreError> {
         scan.check()?;
         let Some((first, last)) = scan.range() else { return Ok(scan.page(Vec::new())) };
-        let mut read = sqlx::query_as(statements::scan(scan))
+        let mut read = sqlx::query_as(statements::BY_NAME.scan(scan))
             .bind(&*scan.cluster)
             .bind(&*scan.kind)
             .bind(first.as_bytes().as_slice())
@@ -75,7 +75,7 @@ impl Ledger for Sqlite {
         let mut first = retain.first();
         let (mut count, mut last) = (retain.count(), Some(Uuid::max()));
         while let Some(newest) = last.filter(|_| !retain.is_by_age_alone()) {
-            let sizes: Vec<SizeRow> = sqlx::query_as(statements::SIZES)
+            let sizes: Vec<SizeRow> = sqlx::query_as(statements::BY_NAME.sizes)
                 .bind(cluster)
                 .bind(kind)
                 .bind(first.as_bytes().as_slice())
@@ -87,7 +87,7 @@ impl Ledger for Sqlite {
         }
         let mut removed = 0_u64;
         loop {
-            let prune = sqlx::query(statements::PRUNE)
+            let prune = sqlx::query(statements::BY_NAME.prune)
                 .bind(cluster)
                 .bind(kind)
                 .bind(first.as_bytes().as_slice())
@@ -115,7 +115,7 @@ impl Ledger for Sqlite {
 impl Sqlite {
     /// Removes the entries of a removed cluster, in pieces.
     pub(super) async fn clear_entries(&self, cluster: &str) -> Result<(), StoreError> {
-        let piece = || sqlx::query(statements::CLEAR).bind(cluster).bind(SWEEP);
+        let piece = || sqlx::query(statements::CLEAR_BY_NAME).bind(cluster).bind(SWEEP);
         while piece().execute(&self.writer).await?.rows_affected() > 0 {}
         Ok(())
     }

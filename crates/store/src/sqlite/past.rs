@@ -29,7 +29,7 @@ impl Sqlite {
                         AND o.rev <= ?6 AND NOT o.deleted ORDER BY o.ns, o.name LIMIT ?7) AS o
                     UNION ALL
                     SELECT * FROM (SELECT ",
-            superseded_columns!("0"),
+            superseded_columns!("h.cluster_id", "0"),
             " FROM history h WHERE h.cluster_id = ?1 AND h.kind = ?2 AND (h.ns, h.name) > (?3, ?4) AND h.ns < ?5
                         AND h.until_rev > ?6 AND h.rev <= ?6 ORDER BY h.ns, h.name LIMIT ?7) AS h
                  ) AS o ORDER BY ns, name LIMIT ?7"
@@ -146,7 +146,7 @@ const FOUND: &str = concat!(
       AND o.name = k.value ->> 2 AND o.rev <= ?3 AND NOT o.deleted
      UNION ALL
      SELECT ",
-    superseded_columns!("0"),
+    superseded_columns!("h.cluster_id", "0"),
     " FROM json_each(?1) k CROSS JOIN history h WHERE h.cluster_id = ?2 AND h.kind = k.value ->> 0 AND h.ns = k.value ->> 1
       AND h.name = k.value ->> 2 AND h.until_rev > ?3 AND h.rev <= ?3"
 );
@@ -156,7 +156,7 @@ const FOUND: &str = concat!(
 /// bodies are read.
 const UNDONE: &str = concat!(
     "SELECT ",
-    superseded_columns!("0", "?6 IS NULL OR h.kind IN (SELECT value FROM json_each(?6))", "x''"),
+    superseded_columns!("h.cluster_id", "0", "?6 IS NULL OR h.kind IN (SELECT value FROM json_each(?6))", "x''"),
     " FROM history h WHERE h.cluster_id = ?1 AND h.until_rev > ?2 AND h.until_rev <= ?3 AND h.rev <= ?4
      UNION ALL
      SELECT c.kind, c.ns, c.name, c.uid, c.create_rev, c.create_rev, NULL, 1, c.create_rev, 0, x''

@@ -58,7 +58,7 @@ impl Sqlite {
         while until < head.revision {
             let page: Vec<VersionRow> = sqlx::query_as(concat!(
                 "SELECT ",
-                superseded_columns!("0"),
+                superseded_columns!("h.cluster_id", "0"),
                 ", h.until_rev FROM history h WHERE h.cluster_id = ? AND h.until_rev > ? AND h.rev <= ?
                   ORDER BY h.until_rev LIMIT ?"
             ))
@@ -92,7 +92,7 @@ impl Sqlite {
         if row.is_none() {
             row = sqlx::query_as(concat!(
                 "SELECT ",
-                superseded_columns!("0"),
+                superseded_columns!("h.cluster_id", "0"),
                 " FROM history h WHERE h.cluster_id = ?1 AND h.kind = ?2 AND h.ns = ?3 AND h.name = ?4
                   AND h.until_rev > ?5 AND h.rev <= ?5"
             ))

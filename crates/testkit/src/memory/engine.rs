@@ -209,6 +209,10 @@ impl Upkeep for Memory {
         Ok(Everywhere { now: state.instant()?, found })
     }
 
+    async fn compactable(&self, _: &Keep) -> Result<Vec<String>, StoreError> {
+        self.clusters().await
+    }
+
     async fn remove(&self, cluster: &str) -> Result<bool, StoreError> {
         check::new_cluster(cluster)?;
         let _counter = self.counter(cluster).await;

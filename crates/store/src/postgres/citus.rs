@@ -1,0 +1,97 @@
+//! Spreads the tables over the servers of Citus: all rows of a cluster on one, by `cluster_id`, and the directory of names on each.
+
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, Executor};
+
+use super::{MIGRATION_LOCK_TIMEOUT, Options, StoreError, first_contact, rows, servers};
+
+/// The tables that are spread, the first of which decides where the rows of a cluster are.
+const SPREAD: [&str; 6] = ["cluster", "batch", "object", "history", "ledger", "lease"];
+
+/// Settings of a session that Citus does not pass on to the other servers.
+const OF_SERVERS: [(&str, &str); 6] = [
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("enable_sort", "off"),
+    ("enable_material", "off"),
+];
+
+/// Spreads the tables that are not spread yet, with the rows that they have. No process may use the database meanwhile.
+pub(crate) async fn distribute(url: &str, options: &Options) -> Result<(), StoreError> {
+    let (server, _) = first_contact(&servers::parse(url)?, options).await?;
+    let mut connection = PgConnection::connect_with(&server).await?;
+    connection.execute(MIGRATION_LOCK_TIMEOUT).await?;
+    let version: Option<String> = sqlx::query_scalar("SELECT extversion FROM pg_extension WHERE extname = 'citus'")
+        .fetch_optional(&mut connection)
+        .await?;
+    if version.is_none() {
+        let how = "CREATE EXTENSION citus in this database on each server, and citus_add_node for each on this one";
+        return Err(StoreError::Denied(format!("the database has no Citus: run {how}")));
+    }
+    let servers: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM pg_dist_node WHERE isactive AND shouldhaveshards AND noderole = 'primary'",
+    )
+    .fetch_one(&mut connection)
+    .await?;
+    if servers == 0 {
+        let how = "run citus_add_node for each server that is to have some";
+        return Err(StoreError::Denied(format!("Citus knows no server that takes rows: {how}")));
+    }
+    let is_ours: bool =
+        sqlx::query_scalar("SELECT to_regclass('cluster_directory') IS NOT NULL").fetch_one(&mut connection).await?;
+    if !is_ours {
+        return Err(StoreError::NotMigrated);
+    }
+    spread(&mut connection, "cluster_directory", "SELECT create_reference_table($1)").await?;
+    let [first, others @ ..] = SPREAD;
+    spread(&mut connection, first, "SELECT create_distributed_table($1, 'cluster_id')").await?;
+    let beside = "SELECT create_distributed_table($1, 'cluster_id', colocate_with => 'cluster')";
+    for table in others {
+        spread(&mut connection, table, beside).await?;
+    }
+    configure(&mut connection).await;
+    connection.close().await?;
+    Ok(())
+}
+
+async fn spread(connection: &mut PgConnection, table: &str, sql: &'static str) -> Result<(), StoreError> {
+    let is_spread: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_dist_partition WHERE logicalrelid = $1::regclass)")
+            .bind(table)
+            .fetch_one(&mut *connection)
+            .await?;
+    if is_spread {
+        return Ok(());
+    }
+    tracing::info!(table, "spreading the table over the servers");
+    // A name as it is in the statement: the functions take a regclass.
+    let sql = sql.replace("$1", &format!("'{table}'"));
+    connection.execute(AssertSqlSafe(sql)).await?;
+    // What was copied is on this server as well, unseen.
+    let rest = format!("SELECT truncate_local_data_after_distributing_table('{table}')");
+    if let Err(error) = connection.execute(AssertSqlSafe(rest)).await {
+        tracing::info!(
+            table,
+            error = rows::root_cause(&error),
+            "the rows that were copied stay on this server, unseen"
+        );
+    }
+    Ok(())
+}
+
+/// Has the servers look rows up as this process has its own connections do it. Best effort: only speed depends on it.
+async fn configure(connection: &mut PgConnection) {
+    for (setting, value) in OF_SERVERS {
+        let command = sqlx::query(
+            "SELECT bool_and(success) FROM run_command_on_workers(
+                 format('ALTER ROLE %I IN DATABASE %I SET %I = %L', current_user, current_database(), $1::text, $2::text))",
+        );
+        let done = command.bind(setting).bind(value).execute(&mut *connection).await;
+        if let Err(error) = done {
+            tracing::info!(setting, error = rows::root_cause(&error), "the servers keep a setting of the planner");
+            return;
+        }
+    }
+}
