@@ -126,8 +126,9 @@ async fn a_lost_commit() {
 async fn a_commit_without_a_reply_has_an_unknown_outcome() {
     with_database(Engine::Postgres, async |database: Database| {
         let (proxy, store) = behind(&database, Fault::GoesAway).await;
+        each(&*store, vec![put(pod("a"), "1")]).await;
         proxy.strike_next_commit();
-        let result = store.commit(CLUSTER, vec![put(pod("a"), "1")], Atomicity::Each).await;
+        let result = store.commit(CLUSTER, vec![put(pod("b"), "1")], Atomicity::Each).await;
         assert!(matches!(result, Err(StoreError::OutcomeUnknown(_))), "{result:?}");
     })
     .await;

@@ -56,7 +56,8 @@ impl Plans {
 }
 
 impl Postgres {
-    /// Tries whether the server keeps plans: Citus makes none before it knows the cluster. Without tables there is nothing to try yet.
+    /// Tries whether the server keeps plans: Citus makes none before it knows the cluster; PostgreSQL alone does. Without tables there is nothing to
+    /// try yet.
     pub(super) async fn try_plans(&self) -> Result<(), StoreError> {
         let mut connection = self.acquire().await?;
         let tried = self.try_plans_on(&mut connection).await;
@@ -72,12 +73,13 @@ impl Postgres {
         let is_spread = has_citus && self.within(sqlx::query_scalar(IS_SPREAD).fetch_one(&mut *connection)).await?;
         self.plans.is_spread.store(is_spread, Ordering::Relaxed);
         if self.plans.mode == PlanMode::Auto {
-            let is_kept = self.keeps_plans(connection).await?;
+            let is_kept = !is_spread || self.keeps_plans(connection).await?;
             self.plans.is_kept.store(is_kept, Ordering::Relaxed);
         }
         Ok(())
     }
 
+    /// `false` also if it cannot be tried, since new plans are always right.
     async fn keeps_plans(&self, connection: &mut PgConnection) -> Result<bool, StoreError> {
         let Ok(mut transaction) = self.within(connection.begin_with(BEGIN_PLANNED)).await else { return Ok(false) };
         let nothing = || Vec::<String>::new();
@@ -88,16 +90,12 @@ impl Postgres {
             .bind(nothing())
             .bind(nothing())
             .bind(Vec::<bool>::new());
-        let is_kept = match self.within(trial.execute(&mut *transaction)).await {
-            Ok(_) => true,
-            Err(error @ StoreError::Unavailable(_)) => return Err(error),
-            Err(error) => {
-                tracing::debug!(%error, "plans are not kept");
-                false
-            }
-        };
+        let tried = self.within(trial.execute(&mut *transaction)).await;
         self.within(transaction.rollback()).await?;
-        Ok(is_kept)
+        if let Err(error) = &tried {
+            tracing::debug!(%error, "plans are not kept");
+        }
+        Ok(tried.is_ok())
     }
 }
 

@@ -89,7 +89,8 @@ impl Postgres {
         let mut looked = None;
         if let Some(seen) = seen
             && seen.revision == known
-            && batch.count <= CHUNK
+            // Without a key there is no row to tell of the lock.
+            && (1..=CHUNK).contains(&batch.count)
             && in_doubt.is_none()
         {
             looked = Some(self.lock_and_look(&mut transaction, id, batch, seen).await?);
