@@ -37,6 +37,8 @@ const ROOT: &str = "pbt_the-token-of-the-first-user-of-all-these-tests";
 /// A server that knows the issuers of a file besides [`ROOT`].
 async fn knowing(file: &str) -> Server {
     let authentication::Authentication { issuers, anonymous } = authentication::parse(file).expect("a good file");
+    // The reads of keys are counted from the first.
+    podberth::telemetry::recorder().expect("a recorder");
     let issuers = Issuers::start(issuers, std::path::Path::new("")).await.expect("they have keys");
     let fixed = [(token::digest(ROOT), Arc::new(Authenticator::first_user()))].into();
     let authenticator = Authenticator::new(fixed).with_issuers(issuers).with_anonymous(anonymous);
