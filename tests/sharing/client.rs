@@ -82,8 +82,10 @@ impl Client {
         body: &Value,
     ) -> Option<axum::http::Response<Incoming>> {
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        let mut request = Request::builder().method(method).uri(url).header("content-type", "application/json");
-        for (name, value) in headers {
+        let mut request = Request::builder().method(method).uri(url);
+        let is_typed = headers.iter().any(|(name, _)| *name == "content-type");
+        let json = [("content-type", "application/json")];
+        for (name, value) in headers.iter().chain(json.iter().filter(|_| !is_typed)) {
             request = request.header(*name, *value);
         }
         self.0.request(request.body(Full::from(body)).expect("a request")).await.ok()

@@ -73,9 +73,14 @@ const SERVER_KEEPALIVE: &str = "SET tcp_keepalives_idle = 10; SET tcp_keepalives
 /// while a table was small and kept while it grows, or for a table that was loaded a moment ago and has no statistics yet,
 /// would read and sort a whole cluster instead: so plans are made anew, with the table's size of the moment (but for those of
 /// [`plans::BEGIN_PLANNED`]), and those that read, keep or sort everything are ruled out. Best effort as well.
-const INDEX_LOOKUPS: &str = "SET plan_cache_mode = force_custom_plan; SET enable_hashjoin = off; \
-                             SET enable_mergejoin = off; SET enable_seqscan = off; SET enable_bitmapscan = off; \
-                             SET enable_sort = off; SET enable_material = off";
+const RULED_OUT: [&str; 6] =
+    ["enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_bitmapscan", "enable_sort", "enable_material"];
+
+/// See [`RULED_OUT`].
+fn index_lookups() -> String {
+    let ruled_out = RULED_OUT.map(|setting| format!("; SET {setting} = off")).concat();
+    format!("SET plan_cache_mode = force_custom_plan{ruled_out}")
+}
 
 /// The database's clock: microseconds since 1970.
 macro_rules! now {
@@ -131,8 +136,8 @@ impl Postgres {
                         return Err(sqlx::Error::Configuration(STANDBY.into()));
                     }
                     connection.execute(AssertSqlSafe(settings)).await?;
-                    for wish in [SERVER_KEEPALIVE, INDEX_LOOKUPS] {
-                        if let Err(error) = connection.execute(wish).await {
+                    for wish in [SERVER_KEEPALIVE.to_owned(), index_lookups()] {
+                        if let Err(error) = connection.execute(AssertSqlSafe(wish)).await {
                             tracing::debug!(%error, "the server does not know a setting");
                         }
                     }

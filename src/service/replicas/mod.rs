@@ -70,11 +70,6 @@ impl Replicas {
         })))
     }
 
-    /// `true` if clusters are shared.
-    pub fn are_shared(&self) -> bool {
-        self.0.is_some()
-    }
-
     /// The owners of a cluster, if this process is none: their URLs, in the order in which it asks them. None are known before the first look.
     pub fn others(&self, cluster: &str) -> Vec<Arc<str>> {
         let Some(shared) = &self.0 else { return Vec::new() };
@@ -117,11 +112,6 @@ impl Replicas {
     /// `true` if a replica with this certificate was there at the last look.
     pub fn knows(&self, pin: &Pin) -> bool {
         self.0.as_ref().is_some_and(|shared| shared.members.load().has(pin))
-    }
-
-    /// The number of replicas at the last look.
-    pub fn count(&self) -> usize {
-        self.0.as_ref().map_or(1, |shared| shared.members.load().count())
     }
 
     /// Shows this process to the others from now on, and follows them. They are known when this returns, if the database answers.

@@ -3,41 +3,51 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
-use super::{MIGRATION_LOCK_TIMEOUT, Options, StoreError, first_contact, rows, servers};
+use super::statements::clusters::IS_SPREAD;
+use super::{MIGRATION_LOCK_TIMEOUT, Options, RULED_OUT, StoreError, first_contact, rows, servers};
 
 /// The tables that are spread, the first of which decides where the rows of a cluster are.
-const SPREAD: [&str; 6] = ["cluster", "batch", "object", "history", "ledger", "lease"];
+pub(super) const SPREAD: [&str; 6] = ["cluster", "batch", "object", "history", "ledger", "lease"];
 
-/// Settings of a session that Citus does not pass on to the other servers.
-const OF_SERVERS: [(&str, &str); 6] = [
-    ("enable_hashjoin", "off"),
-    ("enable_mergejoin", "off"),
-    ("enable_seqscan", "off"),
-    ("enable_bitmapscan", "off"),
-    ("enable_sort", "off"),
-    ("enable_material", "off"),
-];
+/// The extension, where it is installed.
+#[derive(Debug)]
+pub(super) struct Citus {
+    pub(super) version: String,
+    /// Number of servers that take rows.
+    pub(super) servers: i64,
+    /// `true` if our tables are spread over them.
+    pub(super) is_spread: bool,
+}
+
+impl Citus {
+    /// The remedy where no server takes rows.
+    pub(super) const NO_SERVER: &str =
+        "Citus knows no server that takes rows: run citus_add_node for each that is to have some";
+
+    pub(super) async fn of(connection: &mut PgConnection) -> Result<Option<Self>, StoreError> {
+        let version: Option<String> = sqlx::query_scalar("SELECT extversion FROM pg_extension WHERE extname = 'citus'")
+            .fetch_optional(&mut *connection)
+            .await?;
+        let Some(version) = version else { return Ok(None) };
+        let servers = "SELECT count(*) FROM pg_dist_node WHERE isactive AND shouldhaveshards AND noderole = 'primary'";
+        let servers = sqlx::query_scalar(servers).fetch_one(&mut *connection).await?;
+        let is_spread = sqlx::query_scalar(IS_SPREAD).fetch_one(connection).await?;
+        Ok(Some(Self { version, servers, is_spread }))
+    }
+}
 
 /// Spreads the tables that are not spread yet, with the rows that they have. No process may use the database meanwhile.
 pub(crate) async fn distribute(url: &str, options: &Options) -> Result<(), StoreError> {
     let (server, _) = first_contact(&servers::parse(url)?, options).await?;
     let mut connection = PgConnection::connect_with(&server).await?;
     connection.execute(MIGRATION_LOCK_TIMEOUT).await?;
-    let version: Option<String> = sqlx::query_scalar("SELECT extversion FROM pg_extension WHERE extname = 'citus'")
-        .fetch_optional(&mut connection)
-        .await?;
-    if version.is_none() {
-        let how = "CREATE EXTENSION citus in this database on each server, and citus_add_node for each on this one";
-        return Err(StoreError::Denied(format!("the database has no Citus: run {how}")));
-    }
-    let servers: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM pg_dist_node WHERE isactive AND shouldhaveshards AND noderole = 'primary'",
-    )
-    .fetch_one(&mut connection)
-    .await?;
-    if servers == 0 {
-        let how = "run citus_add_node for each server that is to have some";
-        return Err(StoreError::Denied(format!("Citus knows no server that takes rows: {how}")));
+    match Citus::of(&mut connection).await? {
+        Some(Citus { servers: 1.., .. }) => {}
+        Some(_) => return Err(StoreError::Denied(Citus::NO_SERVER.into())),
+        None => {
+            let how = "CREATE EXTENSION citus in this database on each server, and citus_add_node for each on this one";
+            return Err(StoreError::Denied(format!("the database has no Citus: run {how}")));
+        }
     }
     let is_ours: bool =
         sqlx::query_scalar("SELECT to_regclass('cluster_directory') IS NOT NULL").fetch_one(&mut connection).await?;
@@ -81,14 +91,15 @@ async fn spread(connection: &mut PgConnection, table: &str, sql: &'static str) -
     Ok(())
 }
 
-/// Has the servers look rows up as this process has its own connections do it. Best effort: only speed depends on it.
+/// Has the servers look rows up as this process has its own connections do it: Citus does not pass settings of a session on. Best effort: only speed
+/// depends on it.
 async fn configure(connection: &mut PgConnection) {
-    for (setting, value) in OF_SERVERS {
+    for setting in RULED_OUT {
         let command = sqlx::query(
             "SELECT bool_and(success) FROM run_command_on_workers(
-                 format('ALTER ROLE %I IN DATABASE %I SET %I = %L', current_user, current_database(), $1::text, $2::text))",
+                 format('ALTER ROLE %I IN DATABASE %I SET %I = off', current_user, current_database(), $1::text))",
         );
-        let done = command.bind(setting).bind(value).execute(&mut *connection).await;
+        let done = command.bind(setting).execute(&mut *connection).await;
         if let Err(error) = done {
             tracing::info!(setting, error = rows::root_cause(&error), "the servers keep a setting of the planner");
             return;

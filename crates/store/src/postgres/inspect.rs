@@ -3,6 +3,7 @@
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
+use super::citus::Citus;
 use super::{Known, Options, StoreError, first_contact, rows, servers};
 use crate::MigrationStatus;
 
@@ -31,6 +32,10 @@ const SETTINGS: &str = "SELECT name, setting FROM pg_settings WHERE name IN ('se
     'server_encoding', 'fsync', 'full_page_writes', 'synchronous_commit', 'synchronous_standby_names',
     'max_connections', 'superuser_reserved_connections', 'max_prepared_transactions', 'default_transaction_read_only')";
 
+/// The standbys that are there, and those of which this role may see no more.
+const STANDBYS: &str = "SELECT count(*) FILTER (WHERE state = 'streaming'), count(*) FILTER (WHERE state IS NULL)
+    FROM pg_stat_replication";
+
 /// Looks at the database of a URL.
 ///
 /// # Errors
@@ -39,11 +44,10 @@ pub(crate) async fn inspect(url: &str, options: &Options) -> Result<Vec<Finding>
     let (server, Known { notify }) = first_contact(&servers::parse(url)?, options).await?;
     let mut connection = PgConnection::connect_with(&server).await?;
     let banner: String = sqlx::query_scalar("SELECT version()").fetch_one(&mut connection).await?;
-    let settings: Vec<(String, String)> = sqlx::query_as(SETTINGS).fetch_all(&mut connection).await.unwrap_or_default();
-    let standbys = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
-    let standbys: i64 = sqlx::query_scalar(standbys).fetch_one(&mut connection).await.unwrap_or(0);
+    let settings: Vec<(String, String)> = sqlx::query_as(SETTINGS).fetch_all(&mut connection).await?;
+    let standbys: (i64, i64) = sqlx::query_as(STANDBYS).fetch_one(&mut connection).await?;
     let applied = applied(&mut connection).await;
-    let citus = citus(&mut connection).await;
+    let citus = Citus::of(&mut connection).await?;
     connection.close().await?;
     let facts = Facts { banner, settings, standbys, applied, citus, notify };
     Ok(facts.findings(options.max_connections))
@@ -53,31 +57,12 @@ async fn applied(connection: &mut PgConnection) -> Option<i64> {
     sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(connection).await.ok().flatten()
 }
 
-async fn citus(connection: &mut PgConnection) -> Option<Citus> {
-    let version: String = sqlx::query_scalar("SELECT extversion FROM pg_extension WHERE extname = 'citus'")
-        .fetch_optional(&mut *connection)
-        .await
-        .ok()??;
-    let servers = "SELECT count(*) FROM pg_dist_node WHERE isactive AND shouldhaveshards AND noderole = 'primary'";
-    let servers = sqlx::query_scalar(servers).fetch_one(&mut *connection).await.unwrap_or(0);
-    let spread = "SELECT count(*) FROM pg_dist_partition WHERE logicalrelid = to_regclass('cluster')";
-    let spread: i64 = sqlx::query_scalar(spread).fetch_one(connection).await.unwrap_or(0);
-    Some(Citus { version, servers, is_spread: spread > 0 })
-}
-
-/// The extension, where it is installed.
-#[derive(Debug)]
-struct Citus {
-    version: String,
-    servers: i64,
-    is_spread: bool,
-}
-
 #[derive(Debug)]
 struct Facts {
     banner: String,
     settings: Vec<(String, String)>,
-    standbys: i64,
+    /// See [`STANDBYS`].
+    standbys: (i64, i64),
     /// The newest migration.
     applied: Option<i64>,
     citus: Option<Citus>,
@@ -140,9 +125,7 @@ impl Facts {
             return Finding { name: "distribution", state: "one server".into(), remark: None };
         };
         let remark = match (*is_spread, *servers) {
-            (_, 0) => {
-                problem("Citus knows no server that takes rows: run citus_add_node for each that is to have some")
-            }
+            (_, 0) => problem(Citus::NO_SERVER),
             (false, _) => note("the tables are on this server alone: `podberth migrate --citus` spreads them"),
             (true, _) if self.number("max_prepared_transactions") == 0 => problem(
                 "clusters cannot be created or removed over several servers: set max_prepared_transactions on each to \
@@ -174,15 +157,21 @@ impl Facts {
         findings.push(Finding { name: "synchronous_commit", state: state.to_owned(), remark });
         let names = self.setting("synchronous_standby_names");
         let (state, remark) = match (names, self.standbys) {
-            ("", 0) => ("none seen".to_owned(), note("a lost machine loses the database, but for its backups")),
-            ("", count) => (
+            (_, (_, hidden @ 1..)) => (
+                format!("{hidden}, of which this role may not see the state"),
+                note("to have it looked at: GRANT pg_monitor to the role, or run this as a superuser"),
+            ),
+            ("", (0, _)) => ("none".to_owned(), note("a lost machine loses the database, but for its backups")),
+            ("", (count, _)) => (
                 format!("{count}, asynchronous"),
                 note(
                     "a failover can lose acknowledged writes: set synchronous_standby_names, or Patroni's synchronous_mode",
                 ),
             ),
-            (names, 0) => (format!("none of {names}"), problem("writes wait until a synchronous standby is there")),
-            (names, count) => (format!("{count}, synchronous: {names}"), None),
+            (names, (0, _)) => {
+                (format!("none of {names}"), problem("writes wait until a synchronous standby is there"))
+            }
+            (names, (count, _)) => (format!("{count}, synchronous: {names}"), None),
         };
         findings.push(Finding { name: "standbys", state, remark });
         if self.setting("default_transaction_read_only") == "on" {
@@ -195,14 +184,9 @@ impl Facts {
     fn connections(&self, of_one: i64) -> Finding {
         let free = self.number("max_connections").saturating_sub(self.number("superuser_reserved_connections"));
         let processes = free / of_one.max(1);
-        let remark = match (free, processes) {
-            // A server that does not say.
-            (..=0, _) => None,
-            (_, 0) => problem(
-                "they do not suffice for one process: raise max_connections, or lower --database-max-connections",
-            ),
-            _ => None,
-        };
+        let is_too_few = free > 0 && processes == 0;
+        let too_few = "they do not suffice for one process: raise max_connections, or lower --database-max-connections";
+        let remark = if is_too_few { problem(too_few) } else { None };
         let state = format!("{free}: enough for {processes} processes with {of_one} each");
         Finding { name: "connections", state, remark }
     }
@@ -235,7 +219,7 @@ mod tests {
         let all = all.into_iter().chain([("max_connections", "100"), ("superuser_reserved_connections", "3")]);
         let all = settings.iter().copied().chain(all).map(|(name, value)| (name.to_owned(), value.to_owned()));
         let banner = "PostgreSQL 15.18 (Debian 15.18-0) on x86_64-pc-linux-gnu, compiled by gcc".to_owned();
-        Facts { banner, settings: all.collect(), standbys: 0, applied: None, citus: None, notify: true }
+        Facts { banner, settings: all.collect(), standbys: (0, 0), applied: None, citus: None, notify: true }
     }
 
     fn problems(facts: &Facts) -> Vec<&'static str> {
@@ -266,6 +250,10 @@ mod tests {
         ] {
             let facts = Facts { citus: citus(servers, is_spread), ..facts(&[("max_prepared_transactions", prepared)]) };
             assert_eq!(problems(&facts).join(""), expected, "{servers} {is_spread} {prepared}");
+        }
+        let synchronous = || facts(&[("synchronous_standby_names", "ANY 1 (b)")]);
+        for standbys in [(1, 0), (0, 1)] {
+            assert_eq!(problems(&Facts { standbys, ..synchronous() }), [""; 0], "{standbys:?}");
         }
         assert_eq!(problems(&Facts { applied: Some(999), ..facts(&[]) }), ["schema"]);
     }

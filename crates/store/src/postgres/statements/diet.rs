@@ -13,11 +13,9 @@ use sqlparser::ast::{
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 
+use super::super::citus::SPREAD;
 use super::{ALL, INSERT, MOVE, Scope, Statement, UPDATE, clusters, reads};
 use crate::ledger::statements::BY_ID;
-
-/// The tables that are spread by `cluster_id`.
-const SPREAD: [&str; 6] = ["cluster", "batch", "object", "history", "ledger", "lease"];
 
 /// Every statement of this engine.
 fn registry() -> Vec<(String, Scope, &'static str)> {
