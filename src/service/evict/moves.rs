@@ -137,7 +137,9 @@ impl Fleet {
     /// The first cluster with room for a pod, beside the pods that were placed before; the one of its copy if there is one.
     fn place(&self, proposal: &Proposal, taken: &mut BTreeMap<Name, Snapshot>) -> Option<(Name, Name)> {
         if let Some((cluster, copy)) = self.copies.get(&proposal.pod.uid) {
-            return Some((cluster.clone(), copy.node_name.clone()));
+            // One that is in a cluster that went away as well is no place to go to.
+            let is_ready = self.ready.iter().any(|ready| ready.cluster.name == *cluster);
+            return is_ready.then(|| (cluster.clone(), copy.node_name.clone()));
         }
         let keeps_off = |effect: Effect| effect != Effect::PreferNoSchedule;
         self.ready.iter().find_map(|ready| {
