@@ -223,3 +223,22 @@ async fn contradictions_are_refused_by_their_fields() {
         assert_eq!((&reply["reason"], &reply["clusters"]), (&json!(reason), &json!([])), "{reply}");
     }
 }
+
+#[tokio::test]
+async fn the_decisions_of_a_commit_are_recorded_in_each_cluster_and_can_be_made_again() {
+    let decisions = "binds".parse().expect("a share");
+    let server = Server::start(memory(&[]).await, Setup { decisions, ..Setup::default() });
+    cluster(&server, "a", "2", &json!({})).await;
+    cluster(&server, "b", "1", &json!({})).await;
+    server.post("/placements", &asked(2, &json!({}))).await.is(200);
+    assert_eq!(server.get("/clusters/a/decisions").await.is(200)["items"], json!([]), "an answer alone is no decision");
+    server.post("/placements", &asked(3, &json!({"commit": "bind"}))).await.is(200);
+    for (name, pods) in [("a", 2), ("b", 1)] {
+        let list = server.get(&format!("/clusters/{name}/decisions")).await.is(200);
+        let items = list["items"].as_array().expect("items");
+        assert!(items.iter().all(|of| of["call"] == "placement" && of["node"] == "n"), "{list}");
+        assert_eq!(items.iter().filter(|of| of["outcome"] == "bound").count(), pods, "{list}");
+        let replayed = server.post(&format!("/clusters/{name}/replay"), &json!({})).await.is(200);
+        assert_eq!((&replayed["different"], &replayed["total"]), (&json!([]), &json!(items.len())), "{replayed}");
+    }
+}
