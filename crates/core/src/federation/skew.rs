@@ -56,8 +56,8 @@ impl<'a> Group<'a> {
         let is_by_rules = matches!(request.division, Division::Static(_));
         let mut rooms = one.rooms;
         if is_by_rules {
-            // By the weights of rules all is divided anew, and it does not matter which nodes there are.
-            rooms = [one.holds(), 0, 0];
+            // By the weights of rules all is divided anew, it does not matter which nodes there are, and only live clusters are known to be full.
+            rooms = [request.live.map_or(request.replicas, |_| one.holds()), 0, 0];
         } else if request.fresh {
             rooms[0] += one.previous;
         } else {
@@ -182,7 +182,7 @@ mod tests {
 
     use proptest::{collection::vec, prelude::*};
 
-    use super::super::{Candidate, Cluster, Reason, Room, SpreadBy, place};
+    use super::super::{Candidate, Cluster, Live, Reason, Room, SpreadBy, place};
     use super::*;
 
     fn candidate(name: &str, region: usize, room: Room) -> Candidate {
@@ -276,7 +276,7 @@ mod tests {
             }).collect();
             let by = if is_by_region { SpreadBy::Region } else { SpreadBy::Cluster };
             let division = [Division::Dynamic, Division::Aggregated, Division::Static(Vec::new())][usize::from(sort)].clone();
-            let request = Request { replicas, division, spread: bounded(by.clone(), max_skew), partial, ..Request::default() };
+            let request = Request { replicas, division, spread: bounded(by.clone(), max_skew), partial, live: Some(Live { max_lag: i64::MAX }), ..Request::default() };
             let outcome = place(&request, &clusters);
             let mut groups: BTreeMap<Name, (i64, i64)> = BTreeMap::new();
             for one in clusters.iter().filter(|one| outcome.selected.contains(&one.cluster.name)) {
