@@ -12,7 +12,7 @@ use crate::server::{Server, Setup, memory};
 const CLUSTERS: &str = "/apis/podberth.io/v1/clusters";
 const MERGE: (&str, &str) = ("content-type", "application/merge-patch+json");
 
-/// What a mirror tells, with the age in seconds of its nodes and of its pods.
+/// The status of a mirror, with the age in seconds of its nodes and of its pods.
 fn status(nodes: i64, pods: i64) -> SyncStatus {
     let kind = |seconds: i64, objects| {
         let as_of = podberth::clock::now().checked_sub(SignedDuration::from_secs(seconds)).expect("an instant");

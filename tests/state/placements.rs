@@ -1,11 +1,15 @@
 //! Placements over the server's own clusters.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use podberth::live;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use tokio::{sync::Semaphore, task::JoinSet};
 
-use crate::{objects::NODES, server::Server};
+use crate::{
+    objects::NODES,
+    server::{Server, Setup},
+};
 
 fn node(name: &str, cpu: &str) -> Value {
     json!({"metadata": {"name": name}, "status": {"allocatable": {"cpu": cpu, "pods": "110"}}})
@@ -105,13 +109,20 @@ pub async fn a_thousand_reservations_at_once_stay_within_the_room(server: Server
                 .is(201);
         }
     }
-    let servers = [server.clone(), Server::replica(server.state.store.clone())];
+    let replica = || {
+        let clusters = live::Limits { poll: Duration::from_millis(50), ..live::Limits::default() };
+        Server::start(server.state.store.clone(), Setup { clusters, is_searched: false, ..Setup::default() })
+    };
+    let servers = [replica(), replica()];
+    // As many are in progress as a server lets in, so that the pool of connections is not what is tested.
+    let places = Arc::new(Semaphore::new(64));
     let mut placing = JoinSet::new();
     for number in 0..1_000 {
-        let server = servers[number % 2].clone();
+        let (server, places) = (servers[number % 2].clone(), places.clone());
         let mut request = asked(1 + number as u64 % 3, &json!({"weighted": {"dynamic": "AvailableReplicas"}}));
         (request["commit"], request["ttlSeconds"], request["seed"]) = ("reserve".into(), 3600.into(), number.into());
         placing.spawn(async move {
+            let _place = places.acquire().await.expect("it stays open");
             let reply = server.post("/placements", &request).await;
             // Others may be first every time: then it is told as a conflict.
             if reply.code == 409 { Value::Null } else { reply.is(200) }

@@ -143,7 +143,7 @@ async fn components_are_placed_in_one_cluster_as_a_whole() {
     }
 }
 
-/// What the mirror of a cluster told last, so many seconds ago.
+/// The status of a mirror that told something so many seconds ago.
 fn status(seconds: i64) -> SyncStatus {
     let as_of: Timestamp = podberth::clock::now().checked_sub(SignedDuration::from_secs(seconds)).expect("an instant");
     let kind = KindStatus { as_of: Some(as_of), source_version: "7".into(), objects: 1, relists: 1, trouble: None };
@@ -238,7 +238,7 @@ async fn the_decisions_of_a_commit_are_recorded_in_each_cluster_and_can_be_made_
         let items = list["items"].as_array().expect("items");
         assert!(items.iter().all(|of| of["call"] == "placement" && of["node"] == "n"), "{list}");
         assert_eq!(items.iter().filter(|of| of["outcome"] == "bound").count(), pods, "{list}");
-        let replayed = server.post(&format!("/clusters/{name}/replay"), &json!({})).await.is(200);
+        let replayed = server.post(&format!("/clusters/{name}/replay"), &json!({"all": true})).await.is(200);
         assert_eq!((&replayed["different"], &replayed["total"]), (&json!([]), &json!(items.len())), "{replayed}");
     }
 }

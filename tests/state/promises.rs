@@ -103,7 +103,7 @@ fn promised(reply: &Value, previous: &BTreeMap<String, i64>) -> Vec<(String, i64
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     /// Each cluster binds the replicas that it was promised, and exactly as many as it has room for: with one more, that one finds no node.
     #[test]

@@ -23,14 +23,15 @@ async fn clusters_that_the_caller_may_not_ask_are_left_out_of_placements() {
     role(&server, "podberth-system", "asks", json!([own(&["placements/clusters"])])).await;
     bind(&server, "podberth-system", "", "asks", "ann").await;
     let node = json!({"metadata": {"name": "n"}, "status": {"allocatable": {"cpu": "4", "pods": "110"}}});
-    for cluster in ["a", "b", "c"] {
+    for cluster in ["a", "b", "c", "d"] {
         ask(&server, ROOT, "POST", &format!("/clusters/{cluster}/api/v1/nodes"), node.clone()).await.is(201);
     }
-    // She may try in a and b, and place in b; of c she learns nothing.
+    // She may try in a and b, and place in b. Of c she learns nothing; nor of d, whose pods she may not know.
     for (cluster, rules) in [
-        ("a", json!([own(&["simulations"])])),
+        ("a", json!([own(&["simulations"]), {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}])),
         ("b", json!([own(&["simulations", "placements"]), pods])),
         ("c", json!([{"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]}])),
+        ("d", json!([own(&["simulations"])])),
     ] {
         role(&server, cluster, "here", rules).await;
         bind(&server, cluster, "", "here", "ann").await;
@@ -48,10 +49,11 @@ async fn clusters_that_the_caller_may_not_ask_are_left_out_of_placements() {
     assert_eq!((names(&reply, "clusters"), names(&reply, "rejected")), (vec!["a", "b"], vec![]), "{reply}");
     assert_eq!(reply["snapshotRevisions"].as_object().expect("revisions").len(), 2);
     // One that is named is as unknown as one that does not exist.
-    let told =
-        async |name: &str| place(json!({"clusters": {"names": [name]}})).await.refusal(400).replace(name, "NAME");
+    let told = async |name: &str| {
+        place(json!({"clusters": {"names": [name]}})).await.refusal(400).replace(&format!("{name:?}"), "NAME")
+    };
     assert_eq!(told("c").await, told("typo").await);
-    assert!(told("c").await.starts_with("clusters.names[0]: Not found: \"NAME\""));
+    assert!(told("c").await.starts_with("clusters.names[0]: Not found: NAME"));
 
     let reply = place(json!({"commit": "bind"})).await.is(200);
     assert_eq!((names(&reply, "clusters"), &reply["committed"]), (vec!["b"], &json!("bind")));

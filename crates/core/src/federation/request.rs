@@ -244,7 +244,7 @@ impl SpreadBy {
         if self.is_grouping() { self.value(cluster) } else { None }
     }
 
-    /// What the cluster has of it; `None` for zones, of which it may have several.
+    /// The cluster's value of it; `None` for zones, of which it may have several.
     pub(super) fn value<'c>(&self, cluster: &'c Cluster) -> Option<&'c Name> {
         match self {
             Self::Cluster => Some(&cluster.name),
