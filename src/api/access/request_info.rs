@@ -157,6 +157,8 @@ fn own<'a>(method: &Method, cluster: &str, segments: &[&'a str]) -> Option<(Reso
         // Each cluster judges for itself who may place there.
         ["placements"] => of("placements", none()).below("clusters"),
         ["placements", "estimate"] => of("simulations", none()).below("estimate"),
+        // As `/placements` asks of each cluster.
+        ["estimator", _] => of("simulations", none()),
         ["import"] => of("imports", none()),
         ["policy"] => {
             let attributes = of("policies", revision::DEFAULT.into());
@@ -320,6 +322,7 @@ mod tests {
             ("POST", "/explain", "create podberth.io/explanations"),
             ("POST", "/policy/diff", "create podberth.io/explanations"),
             ("POST", "/simulate", "create podberth.io/simulations"),
+            ("POST", "/estimator/MaxAvailableReplicas", "create podberth.io/simulations"),
             ("GET", "/overview?group=zone", "list podberth.io/overviews"),
             ("GET", "/overview?watch=1", "watch podberth.io/overviews"),
             ("GET", "/pending?watch=1", "list podberth.io/explanations/pending"),

@@ -22,6 +22,8 @@ use crate::{
 };
 
 mod commit;
+#[cfg(feature = "karmada")]
+pub mod estimator;
 mod own;
 mod told;
 
