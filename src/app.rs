@@ -33,7 +33,7 @@ use crate::{
         check::Check,
         middleware::Limits,
         pace::Pace,
-        passing::{Passing, received},
+        passing::Passing,
         serve::{Secure, Timeouts, serve_over},
         state::{AppState, Manner},
     },
@@ -273,11 +273,8 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     let diagnostics = Diagnostics { tracing: tracing.clone(), profiling: settings.profiling };
     let guard = Guard::new(&[address.ip()], settings.allowed_hosts.clone(), settings.allowed_origins.clone());
     let router = api::router(state.clone(), request_limits(settings), diagnostics);
-    let of_replicas = sharing
-        .and_then(|sharing| sharing.door)
-        .map(|(listener, secure)| (listener, Some(secure), received(router.clone(), state.replicas.clone())));
-    let of_karmada = of_karmada
-        .map(|listener| karmada::door(listener, certificates.as_ref(), router.clone(), &request_limits(settings)));
+    let of_replicas = sharing.and_then(|sharing| sharing.door(&router));
+    let of_karmada = karmada::door(of_karmada, certificates.as_ref(), &router, &request_limits(settings));
     let doors = of_replicas.into_iter().chain(of_karmada).collect();
     let router = router.layer(Extension(guard));
     let uses = state.manner.authenticator.as_ref().map(|known| known.uses.keep(&state));

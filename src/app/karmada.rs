@@ -1,6 +1,6 @@
 //! The address for Karmada's schedulers: `--karmada-listen`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use axum::Router;
 use tokio::net::TcpListener;
@@ -23,37 +23,45 @@ pub(super) async fn open(settings: &Settings) -> Result<Option<TcpListener>, Err
     let listener = TcpListener::bind(listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     check(settings.auth, settings.tls.client_ca_file.is_some(), address)?;
+    if settings.auth == Auth::None && !is_loopback(address) {
+        tracing::warn!(%address, "ANYBODY WHO REACHES {address} CAN ASK WHAT FITS INTO EVERY CLUSTER: --auth=none asks nobody who they are");
+    }
     Ok(Some(listener))
 }
 
-/// The server at the address.
+/// The server at the address, in front of the API.
 pub(super) fn door(
-    listener: TcpListener,
+    listener: Option<TcpListener>,
     certificates: Option<&Certificates>,
-    router: Router,
+    router: &Router,
     limits: &Limits,
-) -> Door {
+) -> Option<Door> {
+    let listener = listener?;
     let address = listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string());
     let secure = certificates.map(|certificates| Secure::new(certificates.tls.clone()));
     tracing::info!(address, is_secure = secure.is_some(), "listening for Karmada's schedulers");
+    let router = router.clone();
     #[cfg(feature = "karmada")]
     let router = crate::api::karmada::door(router, limits);
     #[cfg(not(feature = "karmada"))]
     let _ = limits;
-    (listener, secure, router)
+    Some((listener, secure, router))
 }
 
 /// Refuses an address at which others than this machine could ask without a certificate, unless it is said that nobody is asked who they are.
 fn check(auth: Auth, has_authorities: bool, address: SocketAddr) -> Result<(), Error> {
-    let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
     match auth {
         Auth::None => Ok(()),
-        _ if has_authorities || is_loopback(address.ip()) => Ok(()),
+        _ if has_authorities || is_loopback(address) => Ok(()),
         Auth::Auto | Auth::Required => Err(Error::Karmada(format!(
             "{address} is no loopback address, and Karmada's schedulers are known by their certificates: name the authorities of these in --client-ca-file \
              (with --tls-cert-file and --tls-key-file), or say --auth=none to let everybody ask"
         ))),
     }
+}
+
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
 }
 
 #[cfg(test)]

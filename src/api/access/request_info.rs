@@ -145,7 +145,8 @@ fn own<'a>(method: &Method, cluster: &str, segments: &[&'a str]) -> Option<(Reso
     let attributes = match segments {
         [verb @ ("filter" | "prioritize" | "preempt" | "bind")] => of("extenders", none()).below(verb),
         ["explain"] | ["policy", "diff"] => of("explanations", none()),
-        ["simulate"] => of("simulations", none()),
+        // `/placements` asks for this right in each cluster, and so does the estimator.
+        ["simulate"] | ["estimator", _] => of("simulations", none()),
         ["overview"] => of(OVERVIEWS, none()),
         ["pending"] => of("explanations", none()).below("pending"),
         ["nodes", name, "fit"] => of("explanations", decoded(name)).below("fit"),
@@ -157,8 +158,6 @@ fn own<'a>(method: &Method, cluster: &str, segments: &[&'a str]) -> Option<(Reso
         // Each cluster judges for itself who may place there.
         ["placements"] => of("placements", none()).below("clusters"),
         ["placements", "estimate"] => of("simulations", none()).below("estimate"),
-        // As `/placements` asks of each cluster.
-        ["estimator", _] => of("simulations", none()),
         ["import"] => of("imports", none()),
         ["policy"] => {
             let attributes = of("policies", revision::DEFAULT.into());

@@ -1,6 +1,6 @@
 //! Karmada's estimator: karmada-scheduler and karmada-descheduler ask by gRPC how many pods a cluster takes, and how many wait.
 //!
-//! The calls come at an address of their own ([`door`](self::door())), which makes each one a request of the API, under the path of the cluster that it names:
+//! The calls come at an address of their own ([`door`](fn@door)), which makes each one a request of the API, under the path of the cluster that it names:
 //! [`PATH`]. So it is authenticated, authorized, recorded, bounded and passed on to another replica as all others are. The path is in no document: it is
 //! the inside of the address.
 //!
