@@ -14,6 +14,7 @@ use std::{
 };
 
 use axum::{Extension, Router};
+use futures_util::future::join_all;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
     net::TcpListener,
@@ -32,7 +33,7 @@ use crate::{
         check::Check,
         middleware::Limits,
         pace::Pace,
-        passing::{Passing, received},
+        passing::Passing,
         serve::{Secure, Timeouts, serve_over},
         state::{AppState, Manner},
     },
@@ -67,6 +68,7 @@ mod audit;
 mod autoscale;
 mod database;
 mod decisions;
+mod karmada;
 pub mod migrate;
 mod mirrors;
 mod policy_file;
@@ -135,6 +137,9 @@ pub enum Error {
     /// A live cluster cannot be mirrored.
     #[error("cannot mirror a live cluster: {0}")]
     Sync(String),
+    /// Karmada's schedulers cannot be answered.
+    #[error("cannot answer Karmada's schedulers: {0}")]
+    Karmada(String),
     /// Clusters cannot be shared with other replicas.
     #[error("cannot share clusters: {0}")]
     Replicas(String),
@@ -196,8 +201,8 @@ struct Server {
     conditions: Option<Leads>,
     tracing: Option<Tracing>,
     certificates: Option<Certificates>,
-    /// The address for other replicas, and its router.
-    door: Option<(TcpListener, Secure, Router)>,
+    /// The addresses for others than clients: other replicas, Karmada's schedulers.
+    doors: Vec<karmada::Door>,
 }
 
 async fn start(settings: &Settings) -> Result<Server, Error> {
@@ -213,6 +218,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     let certificates = Certificates::load(settings).await.map_err(Error::Tls)?;
     let holder = Uuid::new_v4();
     let sharing = replicas::open(settings, holder).await?;
+    let of_karmada = karmada::open(settings).await?;
     let policy = settings.policy_config_file.as_deref().map(policy_file::read).transpose()?;
     let configured = sources::configured(settings)?;
     let store = database::open(settings, true).await?;
@@ -267,9 +273,9 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     let diagnostics = Diagnostics { tracing: tracing.clone(), profiling: settings.profiling };
     let guard = Guard::new(&[address.ip()], settings.allowed_hosts.clone(), settings.allowed_origins.clone());
     let router = api::router(state.clone(), request_limits(settings), diagnostics);
-    let door = sharing
-        .and_then(|sharing| sharing.door)
-        .map(|(listener, secure)| (listener, secure, received(router.clone(), state.replicas.clone())));
+    let of_replicas = sharing.and_then(|sharing| sharing.door(&router));
+    let of_karmada = karmada::door(of_karmada, certificates.as_ref(), &router, &request_limits(settings));
+    let doors = of_replicas.into_iter().chain(of_karmada).collect();
     let router = router.layer(Extension(guard));
     let uses = state.manner.authenticator.as_ref().map(|known| known.uses.keep(&state));
     let upkeep = (Upkeep::start(&store, holder, jobs(settings, &state.clusters)), uses);
@@ -298,7 +304,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         conditions,
         tracing,
         certificates,
-        door,
+        doors,
     })
 }
 
@@ -381,7 +387,7 @@ impl Server {
     /// Serves until the signal to stop: then it is not ready, drains requests, and closes the database.
     async fn run(self, settings: &Settings, stop: impl Future<Output = ()>) -> Result<(), Error> {
         let Self { listener, address, store, state, router, upkeep, lifecycle, mirrors, .. } = self;
-        let Self { scheduler, autoscaling, recovery, conditions, tracing, certificates, door, .. } = self;
+        let Self { scheduler, autoscaling, recovery, conditions, tracing, certificates, doors, .. } = self;
         let scheme = if certificates.is_some() { "https" } else { "http" };
         info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on {scheme}://{address} (the page: {scheme}://{address}/ui/, the API: {scheme}://{address}/docs)");
         if state.manner.authenticator.is_none() && !address.ip().to_canonical().is_loopback() {
@@ -412,14 +418,12 @@ impl Server {
             state.manner.passing.iter().for_each(Passing::end_watches);
             drop(stopping);
         });
-        let of_replicas = async {
-            if let Some((listener, secure, router)) = door {
-                let mut stopped = stopped;
-                let closed = async { drop(stopped.changed().await) };
-                serve_over(listener, Some(secure), router, timeouts, closed).await;
-            }
-        };
-        tokio::join!(of_clients, of_replicas);
+        let of_others = doors.into_iter().map(|(listener, secure, router)| {
+            let mut stopped = stopped.clone();
+            let closed = async move { drop(stopped.changed().await) };
+            serve_over(listener, secure, router, timeouts, closed)
+        });
+        tokio::join!(of_clients, join_all(of_others));
         mirrors.end().await;
         if let Some(scheduler) = scheduler {
             scheduler.end().await;

@@ -28,6 +28,7 @@ mod autoscale;
 mod database;
 mod decisions;
 mod hpa;
+mod karmada;
 mod limits;
 mod replicas;
 mod shown;
@@ -43,6 +44,7 @@ pub use self::{
     database::{DatabasePlans, DatabaseSettings, shows_password},
     decisions::DecisionSettings,
     hpa::HpaSettings,
+    karmada::KarmadaSettings,
     limits::LimitSettings,
     replicas::ReplicaSettings,
     sync::SyncSettings,
@@ -132,6 +134,10 @@ pub struct Settings {
     /// Settings of replicas that share clusters.
     #[command(flatten)]
     pub replicas: ReplicaSettings,
+
+    /// Settings of the estimator for Karmada's schedulers.
+    #[command(flatten)]
+    pub karmada: KarmadaSettings,
 
     /// Settings of live clusters.
     #[command(flatten)]

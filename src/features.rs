@@ -2,9 +2,10 @@
 
 /// Refuses with the remedy if the binary was built without a feature.
 pub(crate) fn built_in(feature: &str) -> Result<(), String> {
-    const BUILT_IN: [(&str, bool); 5] = [
+    const BUILT_IN: [(&str, bool); 6] = [
         ("docs-page", cfg!(feature = "docs-page")),
         ("externalgrpc", cfg!(feature = "externalgrpc")),
+        ("karmada", cfg!(feature = "karmada")),
         ("otlp", cfg!(feature = "otlp")),
         ("pprof", cfg!(feature = "pprof")),
         ("sync", cfg!(feature = "sync")),

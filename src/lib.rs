@@ -103,7 +103,7 @@ pub mod config;
 pub mod extenders;
 mod features;
 pub mod fetch;
-#[cfg(feature = "externalgrpc")]
+#[cfg(any(feature = "externalgrpc", feature = "karmada"))]
 pub mod grpc;
 mod hex;
 pub mod live;

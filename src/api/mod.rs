@@ -13,6 +13,8 @@ use std::{collections::HashSet, sync::Arc};
 
 #[cfg(feature = "pprof")]
 use axum::routing::get;
+#[cfg(feature = "karmada")]
+use axum::routing::post;
 use axum::{
     Router,
     http::Uri,
@@ -57,6 +59,8 @@ mod forms;
 mod guarded;
 pub mod health;
 pub mod identity;
+#[cfg(feature = "karmada")]
+pub mod karmada;
 mod line_feed;
 pub mod linger;
 pub mod middleware;
@@ -202,7 +206,10 @@ pub struct Diagnostics {
 /// The whole server but for its socket.
 pub fn router(state: AppState, limits: middleware::Limits, diagnostics: Diagnostics) -> Router {
     let (router, document) = routes().split_for_parts();
-    let bulk = bulk_routes().into_openapi().paths.paths.into_keys().collect();
+    let bulk = bulk_routes().into_openapi().paths.paths.into_keys();
+    #[cfg(feature = "karmada")]
+    let (router, bulk) = (router.route(karmada::PATH, post(karmada::answered)), bulk.chain([karmada::PATH.to_owned()]));
+    let bulk = bulk.collect();
     #[cfg(feature = "pprof")]
     let router = if diagnostics.profiling { router.route(profile::PATH, get(profile::cpu)) } else { router };
     let gate = Gate::new(state.clone());

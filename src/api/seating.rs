@@ -45,6 +45,7 @@ impl Class {
             | "/import"
             | "/simulate"
             | "/placements/estimate"
+            | "/estimator/{method}"
             | "/autoscale/scale-down"
             | "/reschedule"
             | "/autoscale/scale-up"

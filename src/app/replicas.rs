@@ -2,12 +2,16 @@
 
 use std::net::SocketAddr;
 
+use axum::Router;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-use super::Error;
+use super::{Error, karmada::Door};
 use crate::{
-    api::{passing::Passing, serve::Secure},
+    api::{
+        passing::{Passing, received},
+        serve::Secure,
+    },
     config::Settings,
     net::Identity,
     service::replicas::{Replicas, members::Replica},
@@ -19,6 +23,14 @@ pub(super) struct Sharing {
     pub(super) passing: Passing,
     /// The address for other replicas; `None` if this one owns nothing.
     pub(super) door: Option<(TcpListener, Secure)>,
+}
+
+impl Sharing {
+    /// The server at the address, in front of the API.
+    pub(super) fn door(self, router: &Router) -> Option<Door> {
+        let (listener, secure) = self.door?;
+        Some((listener, Some(secure), received(router.clone(), self.replicas)))
+    }
 }
 
 /// Opens the address for other replicas; `None` if clusters are not shared.

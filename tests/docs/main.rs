@@ -144,6 +144,11 @@ async fn placements() {
 }
 
 #[tokio::test]
+async fn fleet_schedulers() {
+    runs("docs/fleet-schedulers.md", &[]).await;
+}
+
+#[tokio::test]
 async fn security() {
     runs("docs/security.md", &[]).await;
 }

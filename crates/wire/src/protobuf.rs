@@ -22,6 +22,9 @@ pub use wire_format::{Encoder, Fields, Value};
 /// The beginning of every body.
 const MAGIC: &[u8] = b"k8s\0";
 
+/// The field with the cluster in each request to Karmada's estimator.
+const CLUSTER: u64 = 1;
+
 /// Largest memory of the JSON of a body, as a multiple of its length: names of fields are longer than their numbers.
 const GROWTH: usize = 24;
 
@@ -121,6 +124,32 @@ pub fn to_json(body: &[u8], default: (&str, &str)) -> Result<String> {
     write_fields(&mut out, raw, message)?;
     out.push('}');
     Ok(out)
+}
+
+/// A message of Karmada's estimator as JSON, by its name in `estimator.proto`.
+///
+/// # Errors
+/// If it is cut off or not protobuf, or no message has the name.
+pub fn estimator_to_json(message: &[u8], name: &str) -> Result<String> {
+    let of = table::of_name(&format!("estimator/{name}"));
+    let of = of.ok_or_else(|| ProtobufError::NoKind { kind: name.into(), api_version: "estimator".into() })?;
+    let mut out = "{".to_owned();
+    write_fields(&mut out, message, of)?;
+    out.push('}');
+    Ok(out)
+}
+
+/// The cluster that a request to Karmada's estimator names; empty if it names none.
+///
+/// # Errors
+/// If it is cut off or not protobuf, or the name is no text.
+pub fn cluster_of(message: &[u8]) -> Result<&str> {
+    let mut last: &[u8] = &[];
+    for value in values(message, CLUSTER) {
+        let Value::Bytes(bytes) = value? else { return Err(ProtobufError::WrongType("cluster")) };
+        last = bytes;
+    }
+    text(last, "cluster")
 }
 
 fn text<'b>(bytes: &'b [u8], name: &'static str) -> Result<&'b str> {

@@ -145,7 +145,8 @@ fn own<'a>(method: &Method, cluster: &str, segments: &[&'a str]) -> Option<(Reso
     let attributes = match segments {
         [verb @ ("filter" | "prioritize" | "preempt" | "bind")] => of("extenders", none()).below(verb),
         ["explain"] | ["policy", "diff"] => of("explanations", none()),
-        ["simulate"] => of("simulations", none()),
+        // `/placements` asks for this right in each cluster, and so does the estimator.
+        ["simulate"] | ["estimator", _] => of("simulations", none()),
         ["overview"] => of(OVERVIEWS, none()),
         ["pending"] => of("explanations", none()).below("pending"),
         ["nodes", name, "fit"] => of("explanations", decoded(name)).below("fit"),
@@ -320,6 +321,7 @@ mod tests {
             ("POST", "/explain", "create podberth.io/explanations"),
             ("POST", "/policy/diff", "create podberth.io/explanations"),
             ("POST", "/simulate", "create podberth.io/simulations"),
+            ("POST", "/estimator/MaxAvailableReplicas", "create podberth.io/simulations"),
             ("GET", "/overview?group=zone", "list podberth.io/overviews"),
             ("GET", "/overview?watch=1", "watch podberth.io/overviews"),
             ("GET", "/pending?watch=1", "list podberth.io/explanations/pending"),

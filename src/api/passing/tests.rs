@@ -14,6 +14,7 @@ fn requests_about_a_cluster_go_to_its_owners() {
         (Method::GET, "/api/v1/nodes", "prod", Some("prod")),
         (Method::GET, "/api/v1/nodes?watch=true", "default", Some("default")),
         (Method::POST, "/filter", "prod", Some("prod")),
+        (Method::POST, "/estimator/MaxAvailableReplicas", "prod", Some("prod")),
         (Method::GET, "/policy", "prod", Some("prod")),
         (Method::POST, "/forks", "prod", Some("prod")),
         (Method::GET, "/api/v1/pods", "fork:prod:a", Some("fork:prod:a")),

@@ -23,6 +23,8 @@ use crate::{
 };
 
 mod commit;
+#[cfg(feature = "karmada")]
+pub mod estimator;
 mod own;
 mod told;
 

@@ -240,8 +240,7 @@ fn templates(request: &PlacementRequest) -> Result<Vec<Template>> {
 fn workload(templates: &[Template], snapshot: &Snapshot, sight: &mut Sight) -> Result<Option<Workload>> {
     let mut pods = Vec::with_capacity(templates.len());
     for Template { at, json, count } in templates {
-        let (pod, _) = sent_pod(json, at, snapshot)?;
-        decidable(&pod)?;
+        let pod = template_of(json, at, snapshot)?;
         if !sight.knows(&pod.namespace) {
             return Ok(None);
         }
@@ -252,6 +251,13 @@ fn workload(templates: &[Template], snapshot: &Snapshot, sight: &mut Sight) -> R
         pods.push((Arc::new(pod), *count));
     }
     Ok(Some(Workload { pods }))
+}
+
+/// The pod of a template as a cluster reads it.
+pub(super) fn template_of(json: &RawValue, at: &str, snapshot: &Snapshot) -> Result<Pod> {
+    let (pod, _) = sent_pod(json, at, snapshot)?;
+    decidable(&pod)?;
+    Ok(pod)
 }
 
 /// The price of a replica for an hour, in billionths.

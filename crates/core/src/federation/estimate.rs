@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::count::{self, Workload};
 use crate::{
     batch,
     cycle::Cycle,
@@ -31,12 +32,28 @@ pub struct Assumed {
 
 /// How many copies of the pod the nodes take besides their pods and the assumed ones, at most `most`.
 pub fn accurate(snapshot: Snapshot, profiles: &Profiles, assumed: &[Assumed], pod: &Pod, most: usize) -> HowMany {
-    let mut snapshot = snapshot;
+    let options = batch::Options { preempt: false, ..batch::Options::default() };
+    how_many(&Simulation::new(with(snapshot, profiles, assumed), profiles.clone(), options), pod, most)
+}
+
+/// How many copies of a workload the nodes take, each as a whole, besides their pods and the assumed ones. Counting ends at `most` pods.
+pub fn sets(snapshot: Snapshot, profiles: &Profiles, assumed: &[Assumed], of: &Workload, most: usize) -> usize {
+    match &of.pods[..] {
+        [(pod, 1)] => accurate(snapshot, profiles, assumed, pod, most).count,
+        _ if of.size() == 0 => most,
+        _ => {
+            let options = count::Options { most: most.div_ceil(of.size()), ..count::Options::default() };
+            count::count(of, &with(snapshot, profiles, assumed), profiles, &[], options).copies.len()
+        }
+    }
+}
+
+/// The cluster with the assumed pods on its nodes.
+fn with(mut snapshot: Snapshot, profiles: &Profiles, assumed: &[Assumed]) -> Snapshot {
     for (number, of) in assumed.iter().enumerate() {
         first_fit(&mut snapshot, profiles, of, number);
     }
-    let options = batch::Options { preempt: false, ..batch::Options::default() };
-    how_many(&Simulation::new(snapshot, profiles.clone(), options), pod, most)
+    snapshot
 }
 
 /// Puts as many of the assumed pods as fit on the nodes, each on the first that takes it.

@@ -7,6 +7,7 @@ use proptest::{collection::vec, prelude::*};
 use super::{
     Candidate, Cluster, Division, NodeTemplate, Request, Room, Share, Spread, SpreadBy,
     count::{Options, Workload, count},
+    estimate::{self, Assumed},
     place,
 };
 use crate::{
@@ -171,4 +172,21 @@ fn sets_of_pods_are_placed_as_a_whole() {
     let snapshot = cluster([node("a").cpu("4").into(), node("b").cpu("3").into()]);
     let counted = count(&workload, &snapshot, &profiles, &[], Options { most: 5, ..Options::default() });
     assert_eq!((counted.copies.len(), counted.copies[0].len()), (1, 3), "7 CPU hold one set of 4, not two");
+}
+
+#[test]
+fn an_estimate_counts_sets_besides_assumed_pods() {
+    let profiles = Profiles::from(Arc::new(Policy::default().compile().expect("the default compiles")));
+    let part = |name: &str, cpu: &str| Arc::new(pod(name).cpu(cpu).build());
+    let snapshot = cluster([node("a").cpu("4").into(), node("b").cpu("3").into()]);
+    let sets = |pods: Vec<(Arc<Pod>, usize)>, assumed: &[Assumed], most| {
+        estimate::sets(snapshot.clone(), &profiles, assumed, &Workload { pods }, most)
+    };
+    let set = || vec![(part("leader", "2"), 1), (part("worker", "500m"), 2)];
+    assert_eq!(sets(set(), &[], 100), 2);
+    assert_eq!(sets(set(), &[], 2), 1, "counting ends at so many pods");
+    let assumed = [Assumed { pod: part("other", "3"), replicas: 1 }];
+    assert_eq!(sets(set(), &assumed, 100), 1);
+    assert_eq!(sets(vec![(part("web", "1"), 1)], &assumed, 100), 4);
+    assert_eq!(sets(Vec::new(), &[], 100), 100);
 }

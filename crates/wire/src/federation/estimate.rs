@@ -25,7 +25,7 @@ use podberth_core::{
 use std::sync::Arc;
 
 /// Workloads that are decided and not yet seen.
-const MOST_ASSUMED: usize = 1_000;
+pub(super) const MOST_ASSUMED: usize = 1_000;
 /// Pods that are counted.
 const MOST_COUNTED: usize = 200_000;
 

@@ -1,12 +1,14 @@
-//! `POST /placements` and `POST /placements/estimate`: their requests and replies.
+//! `POST /placements` and `POST /placements/estimate`: their requests and replies. [`estimator`] has those of Karmada's estimator.
 
 pub mod clusters;
 pub mod estimate;
+pub mod estimator;
 pub mod quota;
 pub mod reply;
 pub mod request;
 pub mod summary;
 pub mod template;
+pub mod unschedulable;
 
 use crate::fault::{Faults, Path};
 

@@ -3,6 +3,11 @@
 //! `messages.txt` has a line for each message: its name, and its fields as number, JSON name and type. `&` in place of a
 //! name stands for a message whose fields are the outer object's own. A type begins with `?` if its zero value is a value
 //! too, with `[]` if it is repeated, with `{}` if it is a map by texts. The file is made from the Go tags of `k8s.io/api` 1.34.
+//!
+//! `estimator.txt` has the messages of Karmada's estimator in the same way, under the names that Karmada's own objects have for their fields. A field of bytes
+//! that holds a message is written as one of that message, since both look the same.
+//!
+//! Source: `karmada/pkg/estimator/pb/estimator.proto`.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -62,9 +67,13 @@ struct Table {
     places: HashMap<&'static str, usize>,
 }
 
+/// The lines of both files.
+fn lines() -> impl Iterator<Item = &'static str> {
+    include_str!("messages.txt").lines().chain(include_str!("estimator.txt").lines())
+}
+
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
-    let lines: Vec<(&str, &str)> =
-        include_str!("messages.txt").lines().filter_map(|line| line.split_once(':')).collect();
+    let lines: Vec<(&str, &str)> = lines().filter_map(|line| line.split_once(':')).collect();
     let places: HashMap<&str, usize> = lines.iter().enumerate().map(|(i, (name, _))| (*name, i)).collect();
     let messages = lines.iter().map(|(_, fields)| Message {
         fields: fields.split(',').filter_map(|text| field(text.trim(), &places)).collect(),
@@ -105,7 +114,12 @@ pub(super) fn of_object(api_version: &str, kind: &str) -> Option<&'static Messag
         "DeleteOptions" => "meta/v1.DeleteOptions".to_owned(),
         _ => format!("{api_version}.{kind}"),
     };
-    TABLE.places.get(name.as_str()).and_then(|place| TABLE.messages.get(*place))
+    of_name(&name)
+}
+
+/// The message of this name.
+pub(super) fn of_name(name: &str) -> Option<&'static Message> {
+    TABLE.places.get(name).and_then(|place| TABLE.messages.get(*place))
 }
 
 /// A message by its place.
@@ -133,12 +147,11 @@ mod tests {
 
     #[test]
     fn every_line_is_read_and_no_message_is_within_itself() {
-        let text = include_str!("messages.txt");
-        let fields: usize = text.lines().map(|line| line.split(", ").filter(|field| field.contains(' ')).count()).sum();
+        let fields: usize = lines().map(|line| line.split(", ").filter(|field| field.contains(' ')).count()).sum();
         let read: usize = TABLE.messages.iter().map(|message| message.fields.len()).sum();
-        let empty = text.lines().filter(|line| line.ends_with(": ")).count();
-        assert_eq!(read + empty, fields + text.lines().filter(|line| line.ends_with(": ")).count());
-        assert_eq!(TABLE.places.len(), text.lines().count(), "names are apart");
+        let empty = lines().filter(|line| line.ends_with(": ")).count();
+        assert_eq!(read + empty, fields + lines().filter(|line| line.ends_with(": ")).count());
+        assert_eq!(TABLE.places.len(), lines().count(), "names are apart");
         let deepest = (0..TABLE.messages.len()).map(|place| depth(place, &mut Vec::new())).max();
         assert!(deepest.is_some_and(|deepest| deepest < 16), "{deepest:?}");
         for message in &TABLE.messages {

@@ -1,6 +1,4 @@
 //! Unary calls of gRPC servers that the operator named, with bounds on time and size.
-//!
-//! Source: `grpc/doc/PROTOCOL-HTTP2.md` (length-prefixed messages, the trailers `grpc-status` and `grpc-message`).
 
 use std::time::Duration;
 
@@ -18,6 +16,7 @@ use hyper_util::{
 use rustls::ClientConfig;
 use tokio::time::timeout;
 
+use super::{MEDIA_TYPE, framed, unframed};
 use crate::extenders::chain_of;
 
 /// The longest that a call takes.
@@ -79,13 +78,11 @@ impl GrpcClient {
 
     async fn exchange(&self, method: &str, message: &[u8]) -> Result<Bytes, GrpcError> {
         let unreached = |why: String| GrpcError::Unreached(why);
-        let length = u32::try_from(message.len()).map_err(|error| unreached(error.to_string()))?;
-        let body = [&[0][..], &length.to_be_bytes(), message].concat();
         let request = Request::post(format!("{}{method}", self.base))
-            .header(header::CONTENT_TYPE, "application/grpc")
+            .header(header::CONTENT_TYPE, MEDIA_TYPE)
             .header(header::TE, HeaderValue::from_static("trailers"))
             .header(header::USER_AGENT, concat!("podberth/", env!("CARGO_PKG_VERSION")))
-            .body(Full::new(Bytes::from(body)))
+            .body(Full::new(framed(message)))
             .map_err(|error| unreached(error.to_string()))?;
         let reply = self.client.request(request).await.map_err(|error| unreached(chain_of(&error)))?;
         if !reply.status().is_success() {
@@ -103,35 +100,10 @@ impl GrpcClient {
             let message = status.get("grpc-message").and_then(|text| text.to_str().ok()).unwrap_or_default().to_owned();
             return Err(GrpcError::Status { code, message });
         }
-        unframed(&read.to_bytes()).ok_or_else(|| unreached("the reply is no message, or a compressed one".into()))
+        unframed(&read.to_bytes()).map_err(|error| unreached(error.to_string()))
     }
 }
 
 fn number(status: &HeaderMap) -> Option<u32> {
     status.get("grpc-status")?.to_str().ok()?.parse().ok()
-}
-
-/// The one message of a body.
-fn unframed(body: &Bytes) -> Option<Bytes> {
-    let (head, rest) = body.split_first_chunk::<5>()?;
-    let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
-    let is_whole = head[0] == 0 && usize::try_from(length).is_ok_and(|length| length == rest.len());
-    is_whole.then(|| body.slice(5..))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_whole_message_is_taken_out_of_its_frame() {
-        let framed = |bytes: &'static [u8]| unframed(&Bytes::from_static(bytes));
-        assert_eq!(framed(b"\0\0\0\0\x02ab").as_deref(), Some(&b"ab"[..]));
-        assert_eq!(framed(b"\0\0\0\0\0").as_deref(), Some(&b""[..]));
-        for wrong in
-            [&b""[..], b"\0\0\0\0", b"\x01\0\0\0\x01a", b"\0\0\0\0\x02a", b"\0\0\0\0\x01ab", b"\0\xff\xff\xff\xffa"]
-        {
-            assert_eq!(framed(wrong), None, "{wrong:?}");
-        }
-    }
 }
