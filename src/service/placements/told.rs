@@ -113,7 +113,9 @@ fn sentence(reason: Reason, answer: &Answer) -> String {
         }
         Reason::InsufficientReplicas => {
             let room: i64 = answer.members.iter().map(|member| member.counted.copies.len() as i64).sum();
-            format!("the clusters have room for {room} more replicas; {} have no place", outcome.unplaced)
+            let skew = answer.request.by_skew().filter(|_| room >= outcome.unplaced);
+            let skew = skew.map_or_else(String::new, |(_, skew)| format!(", but not within the maxSkew of {skew}"));
+            format!("the clusters have room for {room} more replicas{skew}; {} have no place", outcome.unplaced)
         }
     }
 }

@@ -2,7 +2,8 @@
 //! A cluster that is to be spread by provider, region, zone or a label has to have one.
 //!
 //! The selection does the rest: by cluster it takes `maxGroups` clusters, by region or by a label a set of the regions, or of the label's values. Of providers
-//! and zones it makes no groups. Where Karmada does otherwise: its spread by label has no effect, and with static weights it has none by cluster and region either.
+//! and zones it makes no groups. With `maxSkew` no selected group gets more than so many replicas more than another, and as many groups are selected as
+//! `maxGroups` allows. Where Karmada does otherwise: its spread by label has no effect, and with static weights it has none by cluster and region either.
 //!
 //! # Source
 //! `karmada/pkg/scheduler/framework/plugins/spreadconstraint/spread_constraint.go`.

@@ -4,8 +4,9 @@
 //! (`assignWorkloadReplicas`).
 
 use super::{
-    Division, Reason, Request,
+    Division, Reason, Request, Spread,
     selected::{SOURCES, Selected},
+    skew::{self, Group},
     webster::{Party, Ties, allocate},
 };
 use crate::model::Name;
@@ -51,11 +52,56 @@ fn by_tiers(request: &Request, selected: &[Selected<'_>]) -> Result<Shares, Reas
 
 /// Divides so many replicas among these clusters.
 fn among(request: &Request, selected: &[Selected<'_>], replicas: i64) -> Result<Shares, Reason> {
+    match request.by_skew() {
+        Some((spread, max_skew)) => by_groups(request, selected, spread, max_skew, replicas),
+        None => within(request, selected, replicas),
+    }
+}
+
+/// Divides so many replicas among groups of these clusters, none of which gets more than `max_skew` more than another.
+fn by_groups(
+    request: &Request,
+    selected: &[Selected<'_>],
+    spread: &Spread,
+    max_skew: i64,
+    replicas: i64,
+) -> Result<Shares, Reason> {
+    let weights = match &request.division {
+        Division::Static(rules) => by_weight(selected, rules),
+        _ => vec![1; selected.len()],
+    };
+    let groups = Group::all(request, spread, selected.iter().zip(weights));
+    let counts = skew::among(request, &groups, max_skew, replicas);
+    if counts.iter().sum::<i64>() < replicas && !request.partial {
+        return Err(Reason::InsufficientReplicas);
+    }
+    let mut shares = Shares::new();
+    for (group, count) in groups.iter().zip(counts) {
+        shares.extend(within(request, &group.clusters, count)?);
+    }
+    Ok(shares)
+}
+
+/// Divides so many replicas among these clusters, whatever groups they are in.
+fn within(request: &Request, selected: &[Selected<'_>], replicas: i64) -> Result<Shares, Reason> {
     match &request.division {
         Division::Duplicated => Ok(selected.iter().map(|of| (of.name().clone(), replicas)).collect()),
         Division::Static(rules) => by_rules(request, selected, rules, replicas),
         Division::Aggregated | Division::Dynamic => by_room(request, selected, replicas),
     }
+}
+
+/// The weight of each cluster by rules; all alike where none has any.
+fn by_weight(selected: &[Selected<'_>], rules: &[(super::Affinity, i64)]) -> Vec<i64> {
+    let weight = |of: &Selected<'_>| {
+        let matching = rules.iter().filter(|(affinity, _)| affinity.matches(of.cluster()));
+        matching.map(|(_, weight)| *weight).max().unwrap_or(0)
+    };
+    let mut weights: Vec<i64> = selected.iter().map(weight).collect();
+    if weights.iter().all(|weight| *weight <= 0) {
+        weights.fill(1);
+    }
+    weights
 }
 
 /// By the weights of rules. Of live clusters none gets more than it holds.
@@ -65,14 +111,7 @@ fn by_rules(
     rules: &[(super::Affinity, i64)],
     replicas: i64,
 ) -> Result<Shares, Reason> {
-    let weight = |of: &Selected<'_>| {
-        let matching = rules.iter().filter(|(affinity, _)| affinity.matches(of.cluster()));
-        matching.map(|(_, weight)| *weight).max().unwrap_or(0)
-    };
-    let mut weights: Vec<i64> = selected.iter().map(weight).collect();
-    if weights.iter().all(|weight| *weight <= 0) {
-        weights.fill(1);
-    }
+    let weights = by_weight(selected, rules);
     let party = |(of, weight): (&Selected<'_>, i64)| (of.name().clone(), weight, request.live.map(|_| of.holds()));
     let weighted: Vec<_> = selected.iter().zip(weights).map(party).collect();
     webster(request, &weighted, replicas)

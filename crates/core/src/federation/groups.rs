@@ -46,18 +46,23 @@ pub(super) fn select<'a>(
             members.entry(group).or_default().push(one);
         }
     }
-    if members.len() < by_group.min {
+    // A skew is one among all groups that there may be.
+    let min = match by_group.max_skew {
+        Some(_) => members.len().min(by_group.max.unwrap_or(usize::MAX)).max(by_group.min),
+        None => by_group.min,
+    };
+    if members.len() < min {
         return Err(if is_by_region { Reason::TooFewRegions } else { Reason::TooFewGroups });
     }
     let clusters_min = by_cluster.map_or(1, |spread| spread.min);
     let group = |(name, clusters): (Name, Vec<Selected<'a>>)| {
-        let score = score(request, by_group.min, clusters_min.max(by_group.min), &clusters);
+        let score = score(request, min, clusters_min.max(min), &clusters);
         Group { name, clusters, score }
     };
     let mut groups: Vec<Group<'a>> = members.into_iter().map(group).collect();
     let in_listing = |one: &Group<'_>| (one.clusters.len(), std::cmp::Reverse(one.score), one.name.clone());
     groups.sort_by_key(in_listing);
-    let bounds = Bounds { min: by_group.min, max: by_group.max.unwrap_or(usize::MAX), clusters: clusters_min };
+    let bounds = Bounds { min, max: by_group.max.unwrap_or(usize::MAX), clusters: clusters_min };
     let mut chosen =
         best(&groups, bounds).ok_or(if is_by_region { Reason::RegionsTooSmall } else { Reason::GroupsTooSmall })?;
     by_score(&groups, &mut chosen);

@@ -41,6 +41,7 @@ mod request;
 mod scale_up_needed;
 mod select;
 mod selected;
+mod skew;
 mod webster;
 
 use std::sync::Arc;

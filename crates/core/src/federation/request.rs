@@ -103,6 +103,8 @@ pub struct Spread {
     pub min: usize,
     /// At most so many; `None` for no bound.
     pub max: Option<usize>,
+    /// The greatest difference of replicas between two selected groups; 1 or more, `None` for no bound. One constraint of a request has it.
+    pub max_skew: Option<i64>,
 }
 
 /// A way of grouping clusters.
@@ -184,6 +186,11 @@ impl Request {
         self.spread.iter().find(|spread| spread.by == SpreadBy::Cluster)
     }
 
+    /// The constraint that bounds the skew, with its bound.
+    pub fn by_skew(&self) -> Option<(&Spread, i64)> {
+        self.spread.iter().find_map(|spread| Some((spread, spread.max_skew?)))
+    }
+
     /// The constraint on groups of clusters.
     pub(super) fn by_group(&self) -> Option<&Spread> {
         self.spread.iter().find(|spread| spread.by.is_grouping())
@@ -234,10 +241,17 @@ impl SpreadBy {
 
     /// The group of the cluster, where groups are made.
     pub(super) fn group<'c>(&self, cluster: &'c Cluster) -> Option<&'c Name> {
+        if self.is_grouping() { self.value(cluster) } else { None }
+    }
+
+    /// The cluster's value of it; `None` for zones, of which it may have several.
+    pub(super) fn value<'c>(&self, cluster: &'c Cluster) -> Option<&'c Name> {
         match self {
+            Self::Cluster => Some(&cluster.name),
             Self::Region => cluster.region.as_ref(),
+            Self::Provider => cluster.provider.as_ref(),
             Self::Label(key) => cluster.labels.get(key),
-            Self::Cluster | Self::Zone | Self::Provider => None,
+            Self::Zone => None,
         }
     }
 

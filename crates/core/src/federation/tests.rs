@@ -36,7 +36,7 @@ fn division() -> impl Strategy<Value = Division> {
 }
 
 fn spread() -> impl Strategy<Value = Vec<Spread>> {
-    let by = |by, min, max| Spread { by, min, max: Some(max) };
+    let by = |by, min, max| Spread { by, min, max: Some(max), max_skew: None };
     prop_oneof![
         Just(Vec::new()),
         (1_usize..4, 0_usize..4).prop_map(move |(min, more)| vec![by(SpreadBy::Cluster, min, min + more)]),

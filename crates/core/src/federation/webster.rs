@@ -33,6 +33,14 @@ impl Ties {
         let hash = uid.bytes().fold(0x811c_9dc5, step);
         if !uid.is_empty() && hash % 2 == 1 { Self::Descending } else { Self::Ascending }
     }
+
+    /// The order of two claims that are equal otherwise: the greater one goes first.
+    pub(super) fn order(self, mine: &Name, its: &Name) -> Ordering {
+        match self {
+            Self::Ascending => its.cmp(mine),
+            Self::Descending => mine.cmp(its),
+        }
+    }
 }
 
 /// A party's claim on the next seat; the greatest gets it.
@@ -53,10 +61,7 @@ impl Claim<'_> {
 impl Ord for Claim<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         let ((mine, my_seats), (its, its_seats)) = (self.key(), other.key());
-        let by_name = || match self.ties {
-            Ties::Ascending => other.name.cmp(self.name),
-            Ties::Descending => self.name.cmp(other.name),
-        };
+        let by_name = || self.ties.order(self.name, other.name);
         mine.total_cmp(&its).then_with(|| my_seats.cmp(&its_seats)).then_with(by_name)
     }
 }

@@ -156,7 +156,7 @@ impl TermRequest {
         if !overflows && !overflow.is_empty() {
             faults.forbidden(
                 &overflow_at,
-                "only a division that is aggregated or weighted by AvailableReplicas overflows",
+                "only a division that is aggregated or weighted by AvailableReplicas overflows, and none with maxSkew",
             );
         }
         bounded(overflow.len(), MOST_TERMS, &overflow_at, faults);

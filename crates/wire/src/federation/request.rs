@@ -136,6 +136,10 @@ pub struct SpreadRequest {
     /// At most so many groups; no bound where absent.
     #[schema(nullable = false, minimum = 0)]
     pub max_groups: Option<i64>,
+    /// The greatest difference of replicas between two selected groups; no bound where absent. As many groups are selected then as `maxGroups` allows. Not by `zone`, and in one
+    /// constraint of a request.
+    #[schema(nullable = false, minimum = 1, example = 1)]
+    pub max_skew: Option<i64>,
 }
 
 /// How replicas are divided.
@@ -289,7 +293,8 @@ impl PlacementRequest {
         let mut faults = Faults::default();
         let at = &Path::ROOT;
         let division = self.division(at, &mut faults);
-        let overflows = matches!(division, Division::Aggregated | Division::Dynamic);
+        let is_skewed = self.spread.iter().any(|of| of.max_skew.is_some());
+        let overflows = matches!(division, Division::Aggregated | Division::Dynamic) && !is_skewed;
         let clusters_at = at.child("clusters");
         let request = Request {
             uid: self.uid.as_str().into(),
@@ -297,7 +302,7 @@ impl PlacementRequest {
             replicas: self.count(at, &mut faults),
             affinity: self.clusters.terms(overflows, &clusters_at, &mut faults),
             tolerations: self.clusters.tolerated(&clusters_at, &mut faults),
-            spread: self.spread(at, &mut faults),
+            spread: self.spread(division == Division::Duplicated, at, &mut faults),
             division,
             previous: self.previous(at, &mut faults),
             evicting: self.evicting.iter().take(MOST_NAMES).map(|name| Name::from(&**name)).collect(),
@@ -408,7 +413,7 @@ impl PlacementRequest {
         Division::Static(weighted.fixed.iter().take(MOST_RULES).enumerate().map(rule).collect())
     }
 
-    fn spread(&self, at: &Path<'_>, faults: &mut Faults) -> Vec<Spread> {
+    fn spread(&self, is_duplicated: bool, at: &Path<'_>, faults: &mut Faults) -> Vec<Spread> {
         let at = at.child("spread");
         bounded(self.spread.len(), MOST_SPREADS, &at, faults);
         let mut spread: Vec<Spread> = Vec::new();
@@ -420,6 +425,14 @@ impl PlacementRequest {
                 faults.duplicate(&by_at, &of.by);
             } else if read.by.is_grouping() && spread.iter().any(|other| other.by.is_grouping()) {
                 faults.invalid(&by_at, &of.by, "groups are made by one of region and label: they exclude each other");
+            }
+            if read.max_skew.is_some() && spread.iter().any(|other| other.max_skew.is_some()) {
+                faults.forbidden(
+                    &at.child("maxSkew"),
+                    "another constraint has one: it holds among the groups of one constraint",
+                );
+            } else if read.max_skew.is_some() && is_duplicated {
+                faults.forbidden(&at.child("maxSkew"), "with the division Duplicated every cluster gets all replicas");
             }
             spread.push(read);
         }
@@ -478,7 +491,13 @@ impl SpreadRequest {
             let rule = format!("must be greater than or equal to minGroups, which is {min}");
             faults.invalid(&at.child("maxGroups"), max, rule);
         }
-        Some(Spread { by, min, max })
+        let skew_at = at.child("maxSkew");
+        if let Some(skew) = self.max_skew.filter(|skew| *skew < 1) {
+            faults.invalid(&skew_at, skew, "must be greater than or equal to 1");
+        } else if self.max_skew.is_some() && by == SpreadBy::Zone {
+            faults.forbidden(&skew_at, "a cluster may span several zones, and its replicas are in any of them");
+        }
+        Some(Spread { by, min, max, max_skew: self.max_skew })
     }
 }
 
