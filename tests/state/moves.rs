@@ -1,6 +1,7 @@
 //! Failover between clusters: proposals, their order of steps, and a cluster that is taken away and brought back.
 
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::{
     documents::conforms,
@@ -128,6 +129,80 @@ pub async fn a_copy_whose_original_stays_is_released(server: Server) {
         (pods(&server, "down").await, pods(&server, "too").await, pods(&server, "up").await),
         (vec![], vec![], vec!["a".to_owned()])
     );
+}
+
+pub async fn a_copy_whose_cluster_goes_away_is_made_elsewhere(server: Server) {
+    for name in ["down", "too", "up"] {
+        cluster(&server, name).await;
+    }
+    placed(&server, "down", "a").await;
+    ready(&server, "down", false).await;
+    // A process died after the reservation, and then the other cluster went away.
+    let uid = server.get("/clusters/down/api/v1/namespaces/shop/pods/a").await.is(200)["metadata"]["uid"].clone();
+    let mut copy = pod("a");
+    copy["metadata"]["labels"] = json!({"podberth.io/placement": "web", "podberth.io/moved-from": uid});
+    copy["spec"]["nodeName"] = "n".into();
+    server.post("/clusters/up/api/v1/namespaces/shop/pods", &copy).await.is(201);
+    ready(&server, "up", false).await;
+    assert_eq!(told(&server.get(MOVES).await.is(200)), [("a", true, None, None)], "half of a move is not moved itself");
+    assert_eq!(server.post(MOVES, &Value::Null).await.is(200)["items"][0]["outcome"], "Stays");
+    assert_eq!((pods(&server, "down").await, pods(&server, "up").await), (vec!["a".to_owned()], vec![]));
+    assert_eq!(server.post(MOVES, &Value::Null).await.is(200)["items"][0]["outcome"], "Moved");
+    assert_eq!((pods(&server, "down").await, pods(&server, "too").await), (vec![], vec!["a".to_owned()]));
+}
+
+/// Many callers at two servers at once; the names of the pods that were moved.
+async fn moved_by_many(servers: &[Server; 2]) -> Vec<String> {
+    let mut calls = JoinSet::new();
+    for number in 0..8 {
+        let server = servers[number % 2].clone();
+        calls.spawn(async move { server.post(MOVES, &Value::Null).await.is(200) });
+    }
+    let reports = calls.join_all().await;
+    let items = reports.iter().flat_map(|report| report["items"].as_array().expect("items"));
+    let moved = items.filter(|item| item["outcome"] == "Moved");
+    moved.map(|item| item["pod"]["name"].as_str().expect("a name").to_owned()).collect()
+}
+
+pub async fn callers_at_once_move_each_pod_once_though_its_cluster_comes_back(server: Server) {
+    let servers = [server.clone(), Server::replica(server.state.store.clone())];
+    for name in ["down", "too", "up"] {
+        cluster(&server, name).await;
+    }
+    for name in ["a", "b", "c", "d"] {
+        placed(&server, "down", name).await;
+    }
+    ready(&server, "down", false).await;
+    let mut moved = Vec::new();
+    for round in 0..4 {
+        if round == 2 {
+            ready(&server, "down", true).await;
+            let before = pods(&server, "down").await;
+            let here = [server.clone(), server.clone()];
+            assert_eq!(moved_by_many(&here).await, Vec::<String>::new(), "it is back: nothing leaves it");
+            assert_eq!(pods(&server, "down").await, before);
+            ready(&server, "down", false).await;
+        }
+        // The pace starts anew, each time from another instant.
+        let annotation =
+            json!({"metadata": {"annotations": {"podberth.io/moved-at": format!("2020-01-01T00:00:0{round}Z")}}});
+        let merge = ("content-type", "application/merge-patch+json");
+        server.ask("PATCH", &format!("{CLUSTERS}/down"), merge, annotation.to_string()).await.is(200);
+        let now = moved_by_many(&servers).await;
+        assert!(now.len() <= 1, "one at a time: {now:?}");
+        moved.extend(now);
+    }
+    moved.sort();
+    let unique = moved.iter().collect::<std::collections::BTreeSet<_>>().len();
+    assert!(!moved.is_empty() && unique == moved.len(), "moved twice: {moved:?}");
+    // What went is in one other cluster, and what did not is where it was.
+    let mut all = Vec::new();
+    for name in ["down", "too", "up"] {
+        all.extend(pods(&server, name).await);
+    }
+    all.sort();
+    assert_eq!(all, ["a", "b", "c", "d"]);
+    assert_eq!(pods(&server, "down").await.len(), 4 - moved.len());
 }
 
 pub async fn budgets_that_forbid_all_are_told(server: Server) {

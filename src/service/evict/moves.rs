@@ -112,6 +112,12 @@ impl Fleet {
                 budgets: view.snapshot.disruption_budgets().cloned().collect(),
             });
         }
+        // A copy whose original is there yet is half of a move, and none to move itself.
+        let originals: BTreeSet<Name> = sites.iter().flat_map(|site| &site.pods).map(|pod| pod.uid.clone()).collect();
+        let is_half = |pod: &Pod| pod.labels.get(MOVED_FROM).is_some_and(|from| originals.contains(from));
+        for site in &mut sites {
+            site.pods.retain(|pod| !is_half(pod));
+        }
         Ok(Self { sites, ready, copies })
     }
 
@@ -134,10 +140,15 @@ impl Fleet {
         (moves.collect(), remaining)
     }
 
+    fn is_ready(&self, cluster: &Name) -> bool {
+        self.ready.iter().any(|ready| ready.cluster.name == *cluster)
+    }
+
     /// The first cluster with room for a pod, beside the pods that were placed before; the one of its copy if there is one.
     fn place(&self, proposal: &Proposal, taken: &mut BTreeMap<Name, Snapshot>) -> Option<(Name, Name)> {
         if let Some((cluster, copy)) = self.copies.get(&proposal.pod.uid) {
-            return Some((cluster.clone(), copy.node_name.clone()));
+            // One in a cluster that went away as well is no place to go to.
+            return self.is_ready(cluster).then(|| (cluster.clone(), copy.node_name.clone()));
         }
         let keeps_off = |effect: Effect| effect != Effect::PreferNoSchedule;
         self.ready.iter().find_map(|ready| {
@@ -258,15 +269,15 @@ pub async fn carry_out(service: &Service, caller: &Caller, meant: Meant, dry_run
     Ok(EvictionReport { items, remaining, revision: 0, message: fleet.message(&moves, now) })
 }
 
-/// Deletes the copies whose originals stay, since their cluster is ready again.
+/// Deletes the copies that are of no use: their original stays, since its cluster is ready again, or their own cluster went away as well.
 async fn release(service: &Service, fleet: &Fleet) -> Result<()> {
-    let up = fleet.sites.iter().filter(|site| site.down_since.is_none());
-    let staying: BTreeSet<&Name> = up.flat_map(|site| site.pods.iter().map(|pod| &pod.uid)).collect();
-    for (original, (cluster, copy)) in &fleet.copies {
-        if staying.contains(original)
-            && fleet.ready.iter().any(|ready| ready.cluster.name == *cluster && !ready.is_mirror)
-        {
-            delete_copy(service, cluster, copy).await?;
+    for site in &fleet.sites {
+        for pod in &site.pods {
+            let Some((cluster, copy)) = fleet.copies.get(&pod.uid) else { continue };
+            let is_needed = site.down_since.is_some() && fleet.is_ready(cluster);
+            if !is_needed && mirrored::of(service, cluster).await?.is_none() {
+                delete_copy(service, cluster, copy).await?;
+            }
         }
     }
     Ok(())

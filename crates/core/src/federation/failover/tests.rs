@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -85,71 +87,21 @@ fn budgets_that_forbid_all_hold_every_move_and_say_so() {
     let mut one = sites.clone();
     one[0].budgets = vec![budget("x", 1)];
     assert_eq!(held(&one), [by("a", None), by("c", None), by("b", Some(Held::Budget("x".into())))]);
-    let mut failover = Failover::default();
-    let mut all = sites.clone();
-    all[0].pods.truncate(2);
-    assert_eq!(failover.step(&all, 1_000 * SECOND), []);
     // All clusters at once.
     let mut all = sites;
     all[1].down_since = Some(0);
     assert!(held(&all).iter().all(|(_, held)| *held == Some(Held::AllDown)));
-    assert_eq!(failover.step(&all, 1_000 * SECOND), []);
 }
 
-#[test]
-fn a_move_is_reserved_then_evicted_and_reversed_on_recovery() {
-    let key = |uid: &str| Placed { cluster: "down".into(), uid: uid.into() };
-    let mut sites = [
-        site("down", Some(0), vec![pod("a", "x", None), pod("b", "x", None)]),
-        site("up", None, vec![]),
-        site("too", None, vec![]),
-    ];
-    let mut failover = Failover::default();
-    assert_eq!(failover.step(&sites, 299 * SECOND), [], "hysteresis");
-    assert_eq!(failover.step(&sites, 300 * SECOND), [Effect::Reserve(key("a"))]);
-    assert_eq!(
-        failover.step(&sites, 305 * SECOND),
-        [],
-        "nothing is evicted while no room is reserved, and the next waits"
-    );
-    failover.reserved(&key("a"), "up".into());
-    assert_eq!(failover.step(&sites, 306 * SECOND), [Effect::Evict { placed: key("a"), to: "up".into() }]);
-    failover.stayed(&key("a"));
-    assert_eq!(
-        failover.step(&sites, 307 * SECOND),
-        [Effect::Evict { placed: key("a"), to: "up".into() }],
-        "it is tried again"
-    );
-    assert_eq!(failover.step(&sites, 310 * SECOND), [Effect::Reserve(key("b"))]);
-    failover.reserved(&key("b"), "up".into());
-    (sites[0].down_since, sites[0].taints) = (None, Vec::new());
-    assert_eq!(failover.step(&sites, 311 * SECOND), [Effect::Release { placed: key("b"), to: "up".into() }]);
-    failover.evicted(&key("a"));
-    assert_eq!((failover.step(&sites, 312 * SECOND), failover.len()), (vec![], 1), "it is not moved back, nor again");
-    sites[0].pods.remove(0);
-    assert_eq!((failover.step(&sites, 313 * SECOND), failover.is_empty()), (vec![], true));
-}
-
-#[test]
-fn room_that_is_not_found_is_looked_for_again_later() {
-    let key = Placed { cluster: "down".into(), uid: "a".into() };
-    let sites = [site("down", Some(0), vec![pod("a", "x", None)]), site("up", None, vec![]), site("too", None, vec![])];
-    let mut failover = Failover::default();
-    assert_eq!(failover.step(&sites, 300 * SECOND), [Effect::Reserve(key.clone())]);
-    failover.unreserved(&key, 300 * SECOND);
-    assert_eq!(failover.step(&sites, 359 * SECOND), []);
-    assert_eq!(failover.step(&sites, 360 * SECOND), [Effect::Reserve(key)]);
-}
-
-/// Clusters with room for pods, that go down and come back, under the machine. A unit is a pod that somebody wants: it has copies in clusters, by uid.
+/// Clusters with room for pods, that go down and come back, with a service that carries out what is proposed. A unit is a pod that somebody wants: it has copies
+/// in clusters, by uid.
 struct World {
     sites: Vec<Site>,
     room: Vec<usize>,
-    /// Reserved places: the pod, and the cluster.
-    reserved: BTreeMap<Placed, Name>,
-    /// By unit: how often it was evicted in this outage of its cluster.
-    evicted: BTreeMap<Placed, usize>,
-    failover: Failover,
+    /// Reserved places: the cluster, by the uid of the pod.
+    reserved: BTreeMap<Name, Name>,
+    /// By uid: how often the pod was evicted.
+    evicted: BTreeMap<Name, usize>,
     units: usize,
     /// When moves out of each cluster were begun.
     begun: BTreeMap<Name, Vec<i64>>,
@@ -167,15 +119,7 @@ impl World {
             ));
         }
         let room = sites.iter().map(|site| site.pods.len() + room).collect();
-        Self {
-            sites,
-            room,
-            reserved: BTreeMap::new(),
-            evicted: BTreeMap::new(),
-            failover: Failover::default(),
-            units,
-            begun: BTreeMap::new(),
-        }
+        Self { sites, room, reserved: BTreeMap::new(), evicted: BTreeMap::new(), units, begun: BTreeMap::new() }
     }
 
     fn set_down(&mut self, at: usize, is_down: bool, now: i64) {
@@ -191,45 +135,46 @@ impl World {
         self.sites[at].pods.len() + self.reserved.values().filter(|to| *to == name).count()
     }
 
-    /// A step of the machine, with all its effects; `fails` says which effect goes wrong.
-    fn step(&mut self, now: i64, mut fails: impl FnMut() -> bool) {
-        for effect in self.failover.step(&self.sites.clone(), now) {
-            match effect {
-                Effect::Reserve(placed) => {
-                    self.begun.entry(placed.cluster.clone()).or_default().push(now);
-                    let free = (0..self.sites.len())
-                        .find(|at| self.sites[*at].down_since.is_none() && self.used(*at) < self.room[*at]);
-                    match free.filter(|_| !fails()) {
-                        Some(at) => {
-                            let to = self.sites[at].name.clone();
-                            assert!(self.reserved.insert(placed.clone(), to.clone()).is_none(), "reserved twice");
-                            self.failover.reserved(&placed, to);
-                        }
-                        None => self.failover.unreserved(&placed, now),
-                    }
-                }
-                Effect::Evict { placed, to } => {
-                    assert_eq!(self.reserved.get(&placed), Some(&to), "evicted without room elsewhere");
-                    if fails() {
-                        self.failover.stayed(&placed);
-                        continue;
-                    }
-                    *self.evicted.entry(placed.clone()).or_default() += 1;
-                    self.reserved.remove(&placed);
-                    let from = self.sites.iter_mut().find(|site| site.name == placed.cluster).expect("a site");
-                    let at = from.pods.iter().position(|pod| pod.uid == placed.uid).expect("the pod is there");
-                    let gone = from.pods.remove(at);
-                    let (unit, moves) = gone.uid.split_once('-').expect("a uid");
-                    let moves: usize = moves.parse().expect("a number");
-                    let mut copy = Pod::clone(&gone);
-                    copy.uid = format!("{unit}-{}", moves + 1).into();
-                    let to = self.sites.iter_mut().find(|site| site.name == to).expect("a site");
-                    to.pods.push(Arc::new(copy));
-                    self.failover.evicted(&placed);
-                }
-                Effect::Release { placed, to } => assert_eq!(self.reserved.remove(&placed), Some(to), "released twice"),
+    /// One call: the first move that is due out of each cluster, in the service's steps. `fails` says which step goes wrong.
+    fn call(&mut self, now: i64, mut fails: impl FnMut() -> bool) {
+        let up = self.sites.iter().filter(|site| site.down_since.is_none());
+        let stays: Vec<Name> = up.flat_map(|site| site.pods.iter().map(|pod| pod.uid.clone())).collect();
+        self.reserved.retain(|uid, _| !stays.contains(uid));
+        let found = proposals(&self.sites, &Settings::default(), now);
+        for from in 0..self.sites.len() {
+            let of = found.iter().find(|of| of.from == self.sites[from].name && of.is_due(now));
+            if let Some(of) = of {
+                self.carry(from, &of.pod, now, &mut fails);
             }
         }
+    }
+
+    /// One move.
+    fn carry(&mut self, from: usize, pod: &Pod, now: i64, fails: &mut impl FnMut() -> bool) {
+        let uid = &pod.uid;
+        let is_up = |at: &usize| self.sites[*at].down_since.is_none();
+        let to = match self.reserved.get(uid) {
+            Some(to) => self.sites.iter().position(|site| site.name == *to).filter(is_up),
+            None => (0..self.sites.len()).filter(is_up).find(|at| self.used(*at) < self.room[*at]),
+        };
+        let Some(to) = to else { return };
+        self.begun.entry(self.sites[from].name.clone()).or_default().push(now);
+        self.sites[from].last_move = Some(now);
+        self.reserved.insert(uid.clone(), self.sites[to].name.clone());
+        if fails() {
+            // The process dies: the next call finds the copy.
+            return;
+        }
+        self.reserved.remove(uid);
+        if fails() {
+            return;
+        }
+        *self.evicted.entry(uid.clone()).or_default() += 1;
+        self.sites[from].pods.retain(|pod| pod.uid != *uid);
+        let (unit, moves) = uid.split_once('-').expect("a uid");
+        let moves: usize = moves.parse().expect("a number");
+        let copy = Pod { uid: format!("{unit}-{}", moves + 1).into(), ..pod.clone() };
+        self.sites[to].pods.push(Arc::new(copy));
     }
 
     fn check(&self) {
@@ -244,7 +189,6 @@ impl World {
         units.dedup();
         assert_eq!((before, units.len()), (self.units, self.units), "a pod was lost, or is there twice");
         assert!(self.evicted.values().all(|times| *times == 1), "moved twice: {:?}", self.evicted);
-        assert!(self.failover.len() <= self.units);
         for (cluster, begun) in &self.begun {
             assert!(begun.windows(2).all(|two| two[1] - two[0] >= 10 * SECOND), "{cluster} is not paced: {begun:?}");
         }
@@ -278,7 +222,7 @@ proptest! {
                 }
                 for _ in 0..ticks {
                     now += 10 * SECOND;
-                    world.step(now, || failing.next().unwrap_or_default());
+                    world.call(now, || failing.next().unwrap_or_default());
                     world.check();
                 }
             }
@@ -289,7 +233,7 @@ proptest! {
         }
         for _ in 0..360 {
             now += 10 * SECOND;
-            world.step(now, || false);
+            world.call(now, || false);
             world.check();
         }
         prop_assert!(world.reserved.is_empty(), "{:?}", world.reserved);
@@ -304,7 +248,7 @@ proptest! {
                 world.set_down(0, is_down, now);
                 for _ in 0..ticks {
                     now += 10 * SECOND;
-                    prop_assert_eq!(world.failover.step(&world.sites, now), vec![]);
+                    prop_assert!(proposals(&world.sites, &Settings::default(), now).iter().all(|of| !of.is_due(now)));
                 }
             }
         }
@@ -325,7 +269,7 @@ proptest! {
             let left = world.sites[0].pods.iter().filter(|pod| pod.labels.get("app").is_some_and(|app| &**app == "g0")).count();
             let moved = i32::try_from(covered - left).expect("few");
             world.sites[0].budgets = vec![budget("g0", allowed - moved)];
-            world.step(now, || false);
+            world.call(now, || false);
             world.check();
         }
         let left = world.sites[0].pods.iter().filter(|pod| pod.labels.get("app").is_some_and(|app| &**app == "g0")).count();
