@@ -138,6 +138,17 @@ pub async fn faulty_clusters_are_refused(server: Server) {
     assert!(imported.to_string().contains(CLUSTERS), "{imported}");
 }
 
+pub async fn the_path_of_the_source_tells_where_the_object_is(server: Server) {
+    for (body, fields) in
+        [(cluster("eu-1"), "apiVersion, kind, metadata, spec"), (json!({"source": null, "region": "eu"}), "region")]
+    {
+        let refusal = server.put("/clusters/eu-1", &body).await.refusal(400);
+        assert!(refusal.starts_with(&format!("{fields}: Forbidden: this path takes source alone")), "{refusal}");
+        assert!(refusal.ends_with(&format!("PUT {CLUSTERS}/eu-1")), "{refusal}");
+    }
+    server.get("/clusters/eu-1").await.fails(404, "NotFound");
+}
+
 pub async fn placement_reads_all_clusters(server: Server) {
     server.post(&format!("/clusters/bare{NODES}"), &node("a")).await.is(201);
     let mut down = cluster("eu-1");

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State, http::StatusCode};
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -128,6 +128,19 @@ pub struct ClusterRequest {
     pub source: Option<Option<ClusterSource>>,
 }
 
+/// Refuses fields of the Cluster object, which has a path of its own. A body that cannot be read is left to the parser.
+fn refuse_others(name: &str, body: &[u8]) -> Result<()> {
+    let fields: BTreeMap<String, IgnoredAny> = serde_json::from_slice(body).unwrap_or_default();
+    let others: Vec<&str> = fields.keys().map(|field| &**field).filter(|field| *field != "source").collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    Err(Error::BadRequest(format!(
+        "{}: Forbidden: this path takes source alone; labels, taints, region and all else that is known of a cluster are fields of its object: PUT /apis/podberth.io/v1/clusters/{name}",
+        others.join(", ")
+    )))
+}
+
 /// Tells a `null` from a field that is missing.
 #[expect(clippy::option_option, reason = "a null is no absence")]
 fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<ClusterSource>>, D::Error> {
@@ -198,6 +211,8 @@ pub async fn read(State(state): State<AppState>, Path(Named { name }): Path<Name
 /// one, and those that the live one does not have are deleted. While it is a mirror, objects are written in the live cluster alone: here only binds,
 /// reservations, policies, roles and annotations under `podberth.io/`. With `"source": null` it is no mirror any more; its objects stay as they are.
 ///
+/// Labels, taints, region, zones, cost and node templates are fields of the object about the cluster: `PUT /apis/podberth.io/v1/clusters/{name}`.
+///
 /// Naming a source needs, besides the right to `update` clusters, the right to `use` the resource `sources` of `podberth.io` with the file (or
 /// `in-cluster`) as its name: the credentials are the server's.
 #[utoipa::path(put, path = "/clusters/{name}", operation_id = "replaceCluster", tag = "state",
@@ -213,6 +228,7 @@ pub async fn replace(
     JsonBytes(body): JsonBytes,
 ) -> Result<(StatusCode, Json<Cluster>)> {
     let dry_run = query.dry_run()?;
+    refuse_others(&name, &body)?;
     let request: ClusterRequest = decode::from_slice(&body)?;
     let Some(source) = request.source else {
         return Err(Error::BadRequest("source: Required value: null for a cluster that mirrors none".into()));
