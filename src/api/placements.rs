@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     api::{
+        asked_by::By,
         context::{PolicyQuery, written},
         extract::{JsonBytes, Query},
         openapi::{DecisionErrors, WriteErrors},
@@ -52,11 +53,12 @@ use crate::{
 pub async fn place(
     State(state): State<AppState>,
     caller: Caller,
+    By(by): By,
     Query(PolicyQuery { policy }): Query<PolicyQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let request: PlacementRequest = read(body).await?;
-    let report = Box::pin(placements::place(&state, &caller, &request, policy)).await?;
+    let report = Box::pin(placements::place(&state, &caller, &by, &request, policy)).await?;
     Ok(written(report, true).await?.into_response())
 }
 

@@ -119,6 +119,8 @@ pub enum CallKind {
     Filter,
     /// `/prioritize`
     Prioritize,
+    /// `/placements`, with a commit
+    Placement,
     /// `/bind`, or `pods/binding`
     Bind,
     /// The loop over node groups
@@ -132,7 +134,7 @@ pub enum CallKind {
 impl CallKind {
     /// `true` if a node was chosen among several, so that the choice can be made again.
     pub fn is_choice(self) -> bool {
-        matches!(self, Self::Schedule | Self::Loop | Self::Filter | Self::Prioritize)
+        matches!(self, Self::Schedule | Self::Loop | Self::Placement | Self::Filter | Self::Prioritize)
     }
 }
 

@@ -22,6 +22,7 @@ use crate::{
     },
     store::{Atomicity, Call, Change, Key, Precondition, Write},
     wire::{
+        decision::{AskedBy, CallKind},
         federation::{
             request::{Commit, PlacementRequest},
             template,
@@ -54,7 +55,7 @@ pub(super) type Done = Vec<(std::sync::Arc<str>, Vec<ScheduledPod>)>;
 /// Errors of rights, a cluster whose pods are made elsewhere, those of the store.
 pub(super) async fn commit(
     service: &Service,
-    caller: &Caller,
+    (caller, by): (&Caller, &AskedBy),
     request: &PlacementRequest,
     question: &Question,
     answer: &Answer,
@@ -63,7 +64,7 @@ pub(super) async fn commit(
     let seconds = if request.commit == Commit::Bind { WITHIN } else { request.ttl_seconds.unwrap_or(30) };
     let reserve =
         |part: &Part| ScheduleRequest { pods: Some(part.pods.clone()), assume: Some(seconds), ..asked(request) };
-    let reserved = each(service, caller, question.policy(), &parts, reserve).await;
+    let reserved = each(service, (caller, by), question.policy(), &parts, reserve).await;
     let done = match settled(reserved, ScheduleResult::Assumed) {
         Ok(done) => done,
         Err(why) => {
@@ -75,7 +76,7 @@ pub(super) async fn commit(
         return Ok(Ok(done));
     }
     let bind = |part: &Part| ScheduleRequest { pod_names: Some(part.names.clone()), ..asked(request) };
-    let bound = each(service, caller, question.policy(), &parts, bind).await;
+    let bound = each(service, (caller, by), question.policy(), &parts, bind).await;
     match settled(bound, ScheduleResult::Bound) {
         Ok(done) => Ok(Ok(done)),
         Err(why) => {
@@ -125,7 +126,7 @@ fn parts(question: &Question, answer: &Answer) -> Result<Vec<Part>> {
 /// Carries a request out in each cluster.
 async fn each(
     service: &Service,
-    caller: &Caller,
+    who: (&Caller, &AskedBy),
     policy: Option<&str>,
     parts: &[Part],
     request: impl Fn(&Part) -> ScheduleRequest,
@@ -133,16 +134,16 @@ async fn each(
     let runs = parts.iter().map(|part| (part.cluster.clone(), request(part)));
     let runs: Vec<_> = runs.collect();
     let run = |(cluster, request): (std::sync::Arc<str>, ScheduleRequest)| async move {
-        let pods = scheduled(service, caller, policy, &cluster, request).await?;
+        let pods = scheduled(service, who, policy, &cluster, request).await?;
         Ok::<_, Error>((cluster, pods))
     };
     stream::iter(runs.into_iter().map(run)).buffered(AT_ONCE).collect().await
 }
 
-/// One request to schedule in one cluster.
+/// One request to schedule in one cluster. Its decisions are recorded there.
 async fn scheduled(
     service: &Service,
-    caller: &Caller,
+    (caller, by): (&Caller, &AskedBy),
     policy: Option<&str>,
     cluster: &std::sync::Arc<str>,
     request: ScheduleRequest,
@@ -150,9 +151,10 @@ async fn scheduled(
     let context = context::take(service, cluster, Fresh::default()).await?;
     context.may_decide()?;
     let sight = Sight::of(caller, service, cluster).await?;
+    let call = (CallKind::Placement, context.epoch);
     let (view, own, named, policy) = (context.view, service.clone(), cluster.clone(), policy.map(str::to_owned));
     let prepared = move || schedule::prepare(&request, b"{}", policy.as_deref(), own, named, &view, sight);
-    let runs = compute_long(true, prepared).await??;
+    let runs = compute_long(true, prepared).await??.recorded(call, by, None);
     for namespace in &runs.binds_in {
         caller.check_bind(service, cluster, namespace, "").await?;
     }

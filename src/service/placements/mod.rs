@@ -12,6 +12,7 @@ use crate::{
         error::{Error, Result},
     },
     wire::{
+        decision::AskedBy,
         fault::Cause,
         federation::{
             estimate::{self, EstimateReport, EstimateRequest},
@@ -28,13 +29,14 @@ mod told;
 /// Times that an answer is worked out anew because others were first.
 const ATTEMPTS: usize = 4;
 
-/// Places the replicas of a request.
+/// Places the replicas of a request. `by`: the sender, as the decisions of a commit are recorded with.
 ///
 /// # Errors
 /// The faults of the request, by their fields; what the caller may not do; those of the store.
 pub async fn place(
     service: &Service,
     caller: &Caller,
+    by: &AskedBy,
     request: &PlacementRequest,
     policy: Option<String>,
 ) -> Result<ClusterPlacementReport> {
@@ -51,7 +53,7 @@ pub async fn place(
         if request.commit == Commit::None || answer.outcome.shares.is_empty() {
             return Ok(told::report(&answer));
         }
-        match commit::commit(service, caller, request, &question, &answer).await? {
+        match commit::commit(service, (caller, by), request, &question, &answer).await? {
             Ok(done) => return Ok(told::committed(told::report(&answer), &done, request.commit)),
             Err(conflict) if attempt >= ATTEMPTS => return Err(conflict),
             // Others were first: what is left is divided anew, on the clusters as they are now.

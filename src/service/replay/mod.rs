@@ -174,7 +174,7 @@ impl Replaying {
             (CallKind::Filter | CallKind::Prioritize, Ok(head)) => {
                 call_again(self.asked.clone().of_the_past(head.view.clone()), decision)
             }
-            (CallKind::Schedule | CallKind::Loop, Ok(_)) => match walk.come_to(decision) {
+            (CallKind::Schedule | CallKind::Loop | CallKind::Placement, Ok(_)) => match walk.come_to(decision) {
                 Ok((pod, is_sent)) => return walk.decide(decision, &pod, is_sent),
                 Err(why) => Replayed::Skipped(why),
             },
