@@ -12,7 +12,7 @@ use podberth::{
         archive::{Export, Import},
         migrate::Migrate,
     },
-    commands::{autoscale, certs, explain, kubeconfig, policy, policy_diff, rbac, replay, sync, test, token},
+    commands::{autoscale, certs, explain, kubeconfig, place, policy, policy_diff, rbac, replay, sync, test, token},
     config::{self, Failure, Settings},
 };
 
@@ -50,6 +50,8 @@ enum Command {
     Autoscale(Box<autoscale::Command>),
     /// Ask a server who should be evicted so that the cluster is better afterwards
     Reschedule(Box<autoscale::Reschedule>),
+    /// Ask a server which of its clusters take the replicas of a workload, and why the others do not
+    Place(Box<place::Options>),
     /// Have a server make its recorded decisions again, and tell which have another answer
     Replay(Box<replay::Options>),
     /// Bring the database's schema up to date, and end
@@ -123,6 +125,12 @@ fn main() -> ExitCode {
         }
         Command::Reschedule(command) => {
             match app::run_for(async { autoscale::reschedule(&command).await.map_err(app::Error::Question) }) {
+                Ok(said) => return say(&said),
+                Err(error) => Err(error),
+            }
+        }
+        Command::Place(options) => {
+            match app::run_for(async { place::run(&options).await.map_err(app::Error::Question) }) {
                 Ok(said) => return say(&said),
                 Err(error) => Err(error),
             }

@@ -8,6 +8,7 @@ pub mod demo;
 pub mod explain;
 mod junit;
 pub mod kubeconfig;
+pub mod place;
 pub mod policy;
 pub mod policy_diff;
 pub mod rbac;

@@ -117,7 +117,7 @@ async fn ask(
 }
 
 /// The document of a file, as JSON.
-fn document(path: &Path) -> Result<String, String> {
+pub(super) fn document(path: &Path) -> Result<String, String> {
     let mut documents = documents(path)?;
     match (documents.pop(), documents.is_empty()) {
         (Some(only), true) => Ok(only),
