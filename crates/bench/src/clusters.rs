@@ -44,14 +44,14 @@ pub(super) async fn measure(fixture: &mut Fixture<'_>, report: &mut Report) -> R
     let server = fixture.fresh_server().await?;
 
     // One live cluster.
-    ask(&client, server, 0).await?;
+    ask(&client, server, &name(0)).await?;
     let before = server.resident();
     let alone = writes(&client, server).await?;
 
     // All of them.
     let begun = Instant::now();
     for i in 0..count {
-        ask(&client, server, i).await?;
+        ask(&client, server, &name(i)).await?;
     }
     let loaded = begun.elapsed();
     sleep(CALM).await;
@@ -90,7 +90,7 @@ async fn fill(client: &Client, url: &str, nodes: usize, pods: usize) -> Result<(
 }
 
 /// A node without what decisions do not read.
-fn node(i: usize) -> String {
+pub(super) fn node(i: usize) -> String {
     let name = podberth_testkit::large::node_name(i);
     let offer = r#"{"cpu":"32","memory":"128Gi","pods":"110"}"#;
     format!(
@@ -99,10 +99,10 @@ fn node(i: usize) -> String {
 }
 
 /// Has the server load a cluster: it decides by what it has in memory.
-async fn ask(client: &Client, server: &Server, i: usize) -> Result<(), String> {
+pub(super) async fn ask(client: &Client, server: &Server, cluster: &str) -> Result<(), String> {
     let pod = r#"{"metadata":{"name":"asked","namespace":"default"},"spec":{"containers":[{"name":"c"}]}}"#;
     let body = format!(r#"{{"Pod":{pod},"NodeNames":[]}}"#);
-    client.post(&format!("{}/clusters/{}/filter", server.url, name(i)), body).await?;
+    client.post(&format!("{}/clusters/{cluster}/filter", server.url), body).await?;
     Ok(())
 }
 

@@ -12,6 +12,7 @@ mod engine;
 mod fixture;
 mod goals;
 mod mixed;
+mod placement;
 mod report;
 mod scheduler;
 mod secured;
@@ -73,12 +74,12 @@ struct Options {
     #[arg(long, value_name = "N", default_value_t = 5)]
     watches_of_all: usize,
 
-    /// Live clusters of the part `clusters`; with 0 it is left out
+    /// Clusters of each of the parts `clusters` and `placement`; with 0 they are left out
     #[arg(long, value_name = "N", default_value_t = 0)]
     clusters: usize,
 
     /// Nodes of each of them
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     cluster_nodes: u32,
 
     /// Pods of each of them
@@ -152,6 +153,7 @@ enum Part {
     Secured,
     Mixed,
     Clusters,
+    Placement,
 }
 
 /// Every part and its name, in their order.
@@ -181,7 +183,7 @@ fn parts(options: &Options) -> Vec<(String, Part)> {
         ("mixed".to_owned(), Part::Mixed),
     ]);
     if options.clusters > 0 {
-        parts.push(("clusters".to_owned(), Part::Clusters));
+        parts.extend([("clusters".to_owned(), Part::Clusters), ("placement".to_owned(), Part::Placement)]);
     }
     parts
 }
@@ -255,6 +257,7 @@ async fn one(name: &str, part: Part, fixture: &mut Fixture<'_>, report: &mut Rep
         Part::Secured => secured::measure(fixture, report).await,
         Part::Mixed => mixed::measure(fixture, report).await,
         Part::Clusters => clusters::measure(fixture, report).await,
+        Part::Placement => placement::measure(fixture, report).await,
     }
 }
 
