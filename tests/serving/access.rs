@@ -15,6 +15,7 @@ use tower::ServiceExt as _;
 
 use crate::server::{Reply, Server, Setup, memory, secrets};
 
+mod placements;
 mod table;
 
 const ROOT: &str = "pbt_the-token-of-the-first-user-of-all-these-tests";

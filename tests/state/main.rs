@@ -16,6 +16,7 @@ mod admission;
 mod autoscale;
 mod bad;
 mod clusters;
+mod conditions;
 mod deletion;
 mod documents;
 mod evictions;
@@ -27,7 +28,9 @@ mod moves;
 mod objects;
 mod patches;
 mod placements;
+mod placing;
 mod pods;
+mod promises;
 mod quotas;
 mod scheduler;
 mod service;
@@ -74,6 +77,7 @@ cases! {
         the_source_of_a_cluster_is_in_its_object
         a_source_of_an_earlier_release_is_read_and_taken_over
         faulty_clusters_are_refused
+        the_path_of_the_source_tells_where_the_object_is
         placement_reads_all_clusters;
     lists:
         lists_page_by_page
@@ -102,7 +106,7 @@ cases! {
         room_is_counted_by_the_node_engine_and_every_rejection_is_told
         short_of_room_all_or_nothing_or_what_fits
         a_bind_is_made_in_all_clusters
-        concurrent_reservations_stay_within_the_room
+        a_thousand_reservations_at_once_stay_within_the_room
         bad_placements_get_clear_errors;
     quotas:
         replicas_together_stay_within_a_quota
@@ -133,6 +137,8 @@ cases! {
     moves:
         a_cluster_that_is_taken_away_loses_nothing
         a_copy_whose_original_stays_is_released
+        a_copy_whose_cluster_goes_away_is_made_elsewhere
+        callers_at_once_move_each_pod_once_though_its_cluster_comes_back
         budgets_that_forbid_all_are_told
         no_pod_leaves_without_room_elsewhere;
     imports:

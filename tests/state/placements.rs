@@ -1,11 +1,15 @@
 //! Placements over the server's own clusters.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use podberth::live;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use tokio::{sync::Semaphore, task::JoinSet};
 
-use crate::{objects::NODES, server::Server};
+use crate::{
+    objects::NODES,
+    server::{Server, Setup},
+};
 
 fn node(name: &str, cpu: &str) -> Value {
     json!({"metadata": {"name": name}, "status": {"allocatable": {"cpu": cpu, "pods": "110"}}})
@@ -94,31 +98,57 @@ pub async fn a_bind_is_made_in_all_clusters(server: Server) {
     assert_eq!((&reply["reason"], &reply["committed"]), (&json!("NoClusterFits"), &Value::Null));
 }
 
-pub async fn concurrent_reservations_stay_within_the_room(server: Server) {
-    clusters(&server).await;
-    let servers = [server.clone(), Server::replica(server.state.store.clone())];
+pub async fn a_thousand_reservations_at_once_stay_within_the_room(server: Server) {
+    // 3 clusters × 5 nodes × 8 CPUs: room for 120.
+    let (names, nodes, cpus) = (["east", "north", "west"], 5, 8);
+    for cluster in names {
+        for number in 0..nodes {
+            server
+                .post(&format!("/clusters/{cluster}{NODES}"), &node(&format!("n{number}"), &cpus.to_string()))
+                .await
+                .is(201);
+        }
+    }
+    let replica = || {
+        let clusters = live::Limits { poll: Duration::from_millis(50), ..live::Limits::default() };
+        Server::start(server.state.store.clone(), Setup { clusters, is_searched: false, ..Setup::default() })
+    };
+    let servers = [replica(), replica()];
+    // As many are in progress as a server lets in, so that the pool of connections is not what is tested.
+    let places = Arc::new(Semaphore::new(64));
     let mut placing = JoinSet::new();
-    for number in 0..24 {
-        let server = servers[number % 2].clone();
-        let request = with(asked(1, &json!({"aggregated": {}})), "commit", json!("reserve"));
-        let request = with(request, "ttlSeconds", json!(3600));
+    for number in 0..1_000 {
+        let (server, places) = (servers[number % 2].clone(), places.clone());
+        let mut request = asked(1 + number as u64 % 3, &json!({"weighted": {"dynamic": "AvailableReplicas"}}));
+        (request["commit"], request["ttlSeconds"], request["seed"]) = ("reserve".into(), 3600.into(), number.into());
         placing.spawn(async move {
+            let _place = places.acquire().await.expect("it stays open");
             let reply = server.post("/placements", &request).await;
             // Others may be first every time: then it is told as a conflict.
             if reply.code == 409 { Value::Null } else { reply.is(200) }
         });
     }
     let replies = placing.join_all().await;
-    let made = replies.iter().filter(|reply| reply["committed"] == "reserve").count();
-    assert!((1..=9).contains(&made), "{made} of 9");
-    let mut reserved = 0;
-    for (cluster, node, most) in [("east", "a", 4), ("east", "b", 2), ("west", "a", 3)] {
-        let list = server.get(&format!("/clusters/{cluster}/reservations")).await.is(200);
-        let count = list["items"].as_array().expect("items").iter().filter(|of| of["node"] == node).count();
-        assert!(count <= most, "{count} on {cluster}/{node}");
-        reserved += count;
+    let mut told: BTreeMap<(String, String), i64> = BTreeMap::new();
+    for reply in replies.iter().filter(|reply| reply["committed"] == "reserve") {
+        for of in reply["clusters"].as_array().expect("clusters") {
+            for on in of["nodes"].as_array().expect("nodes") {
+                let place = [&of["name"], &on["name"]].map(|name| name.as_str().expect("a name").to_owned()).into();
+                *told.entry(place).or_default() += on["count"].as_i64().expect("a number");
+            }
+        }
     }
-    assert_eq!(reserved, made, "what was told is what is reserved, and nothing is left of what was not");
+    let mut reserved: BTreeMap<(String, String), i64> = BTreeMap::new();
+    for cluster in names {
+        let list = server.get(&format!("/clusters/{cluster}/reservations")).await.is(200);
+        for of in list["items"].as_array().expect("items") {
+            *reserved.entry((cluster.into(), of["node"].as_str().expect("a node").into())).or_default() += 1;
+        }
+    }
+    assert_eq!(reserved, told, "what was told is what is reserved, and nothing is left of what was not");
+    assert!(reserved.values().all(|count| *count <= cpus), "{reserved:?}");
+    let (sum, conflicts) = (reserved.values().sum::<i64>(), replies.iter().filter(|reply| reply.is_null()).count());
+    assert!((100..=120).contains(&sum), "{sum} of 120, {conflicts} conflicts");
 }
 
 pub async fn bad_placements_get_clear_errors(server: Server) {
