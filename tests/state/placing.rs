@@ -143,6 +143,35 @@ async fn components_are_placed_in_one_cluster_as_a_whole() {
     }
 }
 
+#[tokio::test]
+async fn max_skew_bounds_the_difference_between_groups() {
+    let server = empty().await;
+    for (name, cpu, region) in [("a", "8", "eu"), ("b", "8", "eu"), ("c", "3", "us")] {
+        cluster(&server, name, cpu, &json!({"region": region})).await;
+    }
+    let spread = |by: &str, skew: u64| json!({"spread": [{"by": "cluster"}, {"by": by, "maxSkew": skew}]});
+    let place = async |replicas, skew, partial: bool| {
+        let mut request = asked(replicas, &spread("region", skew));
+        request["partial"] = partial.into();
+        let reply = server.post("/placements", &request).await.is(200);
+        let replicas = |name: &str| {
+            let placed = reply["clusters"].as_array().expect("a list").iter().find(|of| of["name"] == name);
+            placed.map_or(0, |of| of["replicas"].as_i64().expect("a number"))
+        };
+        (replicas("a") + replicas("b"), replicas("c"), reply["message"].clone())
+    };
+    assert_eq!(place(6, 1, false).await, (3, 3, Value::Null));
+    assert_eq!(place(7, 1, false).await, (4, 3, Value::Null));
+    let (.., message) = place(9, 1, false).await;
+    assert_eq!(
+        message,
+        "the clusters have room for 19 more replicas, but not within the maxSkew of 1; 9 have no place"
+    );
+    let (eu, us, _) = place(9, 1, true).await;
+    assert_eq!((eu, us), (4, 3));
+    assert_eq!(place(9, 3, false).await, (6, 3, Value::Null));
+}
+
 /// The status of a mirror that told something so many seconds ago.
 fn status(seconds: i64) -> SyncStatus {
     let as_of: Timestamp = podberth::clock::now().checked_sub(SignedDuration::from_secs(seconds)).expect("an instant");
@@ -208,6 +237,24 @@ async fn contradictions_are_refused_by_their_fields() {
             "previous[1].cluster: Duplicate value: \"a\"",
         ),
         (json!({"division": {"aggregated": {}, "weighted": {}}}), "division: Invalid value"),
+        (json!({"spread": [{"by": "cluster", "maxSkew": 0}]}), "spread[0].maxSkew: Invalid value: 0: must be greater"),
+        (
+            json!({"spread": [by_cluster, {"by": "zone", "maxSkew": 1}]}),
+            "spread[1].maxSkew: Forbidden: a cluster may span several zones",
+        ),
+        (
+            json!({"spread": [{"by": "cluster", "maxSkew": 1}, {"by": "region", "maxSkew": 1}]}),
+            "spread[1].maxSkew: Forbidden: another constraint has one",
+        ),
+        (
+            json!({"spread": [{"by": "cluster", "maxSkew": 1}], "division": "Duplicated"}),
+            "spread[0].maxSkew: Forbidden: with the division Duplicated",
+        ),
+        (
+            json!({"spread": [{"by": "cluster", "maxSkew": 1}],
+                "clusters": {"affinities": [{"name": "x", "overflow": [{"name": "y"}]}]}}),
+            "clusters.affinities[0].overflow: Forbidden",
+        ),
         (json!({"priorities": {"tree": ["Luck"]}}), "priorities.tree[0]: Unsupported value: \"Luck\""),
     ] {
         let refusal = server.post("/placements", &asked(2, &more)).await.refusal(400);
