@@ -88,7 +88,7 @@ async fn sets_fit_as_a_whole() {
     assert_eq!(client.call(SETS, Encoder::default().text(1, "default")).await.number(), 0, "there are no nodes");
 }
 
-fn owned(kind: &str, name: &str, owner: (&str, &str), spec: Value) -> Value {
+fn owned(kind: &str, name: &str, owner: (&str, &str), spec: &Value) -> Value {
     let version = if kind == "Pod" { "v1" } else { "apps/v1" };
     json!({"kind": kind, "apiVersion": version,
         "metadata": {"name": name, "namespace": "shop", "uid": name, "ownerReferences": [
@@ -98,7 +98,7 @@ fn owned(kind: &str, name: &str, owner: (&str, &str), spec: Value) -> Value {
 
 /// A pod of a ReplicaSet with a condition since a time.
 fn waiting(name: &str, set: &str, reason: &str, since: &str) -> Value {
-    let mut pod = owned("Pod", name, ("ReplicaSet", set), json!({"containers": [{"name": "main"}]}));
+    let mut pod = owned("Pod", name, ("ReplicaSet", set), &json!({"containers": [{"name": "main"}]}));
     pod["status"] = json!({"phase": "Pending", "conditions": [
         {"type": "PodScheduled", "status": "False", "reason": reason, "lastTransitionTime": since}]});
     pod
@@ -112,7 +112,7 @@ async fn pods_that_wait_are_counted_by_their_conditions() {
     let set = |name: &str, image: &str| {
         let mut template = of(image);
         template["metadata"]["labels"]["pod-template-hash"] = name.into();
-        owned("ReplicaSet", name, ("Deployment", "web"), json!({"replicas": 3, "selector": {}, "template": template}))
+        owned("ReplicaSet", name, ("Deployment", "web"), &json!({"replicas": 3, "selector": {}, "template": template}))
     };
     let deployment = json!({"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": "web", "namespace": "shop", "uid": "web"},
         "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "web"}}, "template": of("web:2")}});

@@ -176,7 +176,7 @@ fn growing(amounts: &Value) -> Value {
 const KUEUE: &str = "/apis/kueue.x-k8s.io/v1beta2";
 
 /// A Workload of a driver and workers, with a CPU each times `cpu`.
-fn workload(name: &str, workers: u32, cpu: &str, status: Value) -> Value {
+fn workload(name: &str, workers: u32, cpu: &str, status: &Value) -> Value {
     let template =
         |cpu: &str| json!({"spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": cpu}}}]}});
     json!({"metadata": {"name": name, "namespace": "team", "uid": name},
@@ -235,7 +235,7 @@ async fn kueue_is_told_the_clusters_in_which_a_workload_fits_the_best_first() {
         ("of-another", 3, "2", of_another),
         ("without-quota", 3, "2", json!({"admissionChecks": [{"name": "fleet", "state": "Pending"}]})),
     ] {
-        world.api.put(&path(name), workload(name, workers, cpu, status));
+        world.api.put(&path(name), workload(name, workers, cpu, &status));
     }
     let Some(told) = world.run("examples/kueue/dispatch.py").await else { return };
     let expected = json!({"status": {"nominatedClusterNames": ["cheap", "dear", "growing", "full"]}});
