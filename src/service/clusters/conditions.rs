@@ -52,12 +52,16 @@ async fn follow(service: Service, _lead: Lead) {
     let mut writer = Writer::default();
     loop {
         if let Err(error) = writer.turn(&service).await {
-            let why = error.for_log();
-            if TROUBLE.is_new(SYSTEM_CLUSTER, &why) {
-                tracing::warn!(why, "the conditions of clusters cannot be written; it is tried again");
-            }
+            note(SYSTEM_CLUSTER, &error);
         }
         sleep(EVERY).await;
+    }
+}
+
+fn note(cluster: &str, error: &Error) {
+    let why = error.for_log();
+    if TROUBLE.is_new(cluster, &why) {
+        tracing::warn!(cluster, why, "the conditions of clusters cannot be written; it is tried again");
     }
 }
 
@@ -71,7 +75,7 @@ impl Writer {
     /// Writes what has changed.
     ///
     /// # Errors
-    /// Those of the store. What was not written is written in a later turn.
+    /// If the clusters cannot be listed. What cannot be written is logged, and tried again in the next turn.
     pub async fn turn(&mut self, service: &Service) -> Result<()> {
         let members = service.clusters.fleet().await?.members();
         self.counted.retain(|cluster, _| members.contains_key(&**cluster));
@@ -89,8 +93,13 @@ impl Writer {
             if !is_news && (is_counted || !is_known) {
                 continue;
             }
-            write(service, &name, &told, sync.as_ref()).await?;
-            self.counted.insert(name, Instant::now());
+            match write(service, &name, &told, sync.as_ref()).await {
+                Ok(()) => {
+                    self.counted.insert(name, Instant::now());
+                }
+                // The others are not to suffer for it.
+                Err(error) => note(&name, &error),
+            }
         }
         Ok(())
     }

@@ -10,7 +10,8 @@
 //! The copy names its original by the label [`MOVED_FROM`]. So a process that dies between two steps leaves no second copy: the next call goes on with
 //! the one that is there, or deletes it if the original's cluster is ready again.
 //!
-//! A cluster that mirrors a live one is written by that alone: moves out of it and into it are proposed, and left to whoever placed the pods.
+//! A cluster that mirrors a live one is written by that alone: moves out of it and into it are proposed, and left to whoever placed the pods. A cluster
+//! without an object and without nodes takes no part.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -65,43 +66,51 @@ struct Fleet {
     ready: Vec<Ready>,
     /// The clusters of copies, by the uid of their original.
     copies: BTreeMap<Name, (Name, Arc<Pod>)>,
+    /// Those that mirror a live one.
+    mirrors: BTreeSet<Name>,
 }
 
 /// A cluster that may take pods.
 struct Ready {
     cluster: Arc<Cluster>,
     view: Arc<View>,
-    is_mirror: bool,
 }
 
 /// A move with its place.
 struct Move {
     proposal: Proposal,
-    /// The cluster and the node where there is room.
+    /// The cluster and the node where there is room. One that is due has them.
     to: Option<(Name, Name)>,
 }
 
 impl Fleet {
     async fn read(service: &Service) -> Result<Self> {
         let members = service.clusters.fleet().await?.members();
-        let (mut sites, mut ready, mut copies) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let (mut sites, mut ready, mut copies, mut mirrors) =
+            (Vec::new(), Vec::new(), BTreeMap::new(), BTreeSet::new());
         for cluster in clusters::all(service).await? {
             let is_ready = |status: ConditionStatus| status == ConditionStatus::True;
             let down = cluster.condition(READY).filter(|condition| !is_ready(condition.status));
             let view = service.clusters.get(&cluster.name).await?.view();
+            let member = members.get(&cluster.name);
+            if member.is_none() && view.snapshot.nodes().next().is_none() {
+                continue;
+            }
             let placed = |pod: &&Arc<Pod>| pod.labels.has(PLACEMENT) && pod.is_assigned();
-            let mut pods: Vec<Arc<Pod>> = view.snapshot.pods().filter(placed).cloned().collect();
+            let pods: Vec<Arc<Pod>> = view.snapshot.pods().filter(placed).cloned().collect();
             for pod in &pods {
                 if let Some(from) = pod.labels.get(MOVED_FROM) {
                     copies.insert(from.clone(), (cluster.name.clone(), pod.clone()));
                 }
             }
-            if down.is_none() {
-                pods.retain(|pod| pod.labels.has(PLACEMENT));
-                let is_mirror = view.source().is_some();
-                ready.push(Ready { cluster: cluster.clone(), view: view.clone(), is_mirror });
+            let is_mirror = view.source().is_some();
+            if is_mirror {
+                mirrors.insert(cluster.name.clone());
             }
-            let last_move = members.get(&cluster.name).and_then(|member| member.moved_at);
+            if down.is_none() {
+                ready.push(Ready { cluster: cluster.clone(), view: view.clone() });
+            }
+            let last_move = member.and_then(|member| member.moved_at);
             sites.push(Site {
                 name: cluster.name.clone(),
                 // One of which it is not known since when is never due.
@@ -118,12 +127,21 @@ impl Fleet {
         for site in &mut sites {
             site.pods.retain(|pod| !is_half(pod));
         }
-        Ok(Self { sites, ready, copies })
+        // Mirrors last: nothing can be moved there from here.
+        ready.sort_by_key(|ready: &Ready| mirrors.contains(&ready.cluster.name));
+        Ok(Self { sites, ready, copies, mirrors })
     }
 
     /// The moves that are meant, each with its place, and how many more there are.
     fn moves(&self, meant: &Meant, now: i64) -> (Vec<Move>, usize) {
-        let mut found = failover::proposals(&self.sites, &Settings::default(), now);
+        let (mut taken, mut places) = (BTreeMap::new(), BTreeMap::new());
+        let room = |proposal: &Proposal| {
+            let Some(to) = self.place(proposal, &mut taken) else { return Some(Held::NoRoom) };
+            let is_of_mirror = self.mirrors.contains(&proposal.from) || self.mirrors.contains(&to.0);
+            places.insert(proposal.pod.uid.clone(), to);
+            is_of_mirror.then_some(Held::Mirror)
+        };
+        let mut found = failover::proposals(&self.sites, &Settings::default(), now, room);
         let before = meant.before.map(clock::nanoseconds);
         found.retain(|of| {
             meant.node.as_ref().is_none_or(|node| *of.pod.node_name == **node)
@@ -132,11 +150,7 @@ impl Fleet {
         });
         let remaining = found.len().saturating_sub(meant.limit);
         found.truncate(meant.limit);
-        let mut taken: BTreeMap<Name, Snapshot> = BTreeMap::new();
-        let moves = found.into_iter().map(|proposal| {
-            let to = if proposal.held.is_some() { None } else { self.place(&proposal, &mut taken) };
-            Move { proposal, to }
-        });
+        let moves = found.into_iter().map(|proposal| Move { to: places.remove(&proposal.pod.uid), proposal });
         (moves.collect(), remaining)
     }
 
@@ -172,20 +186,30 @@ impl Fleet {
         })
     }
 
-    /// Why nothing is due, if that is so, in one line.
-    fn message(&self, moves: &[Move], now: i64) -> Option<String> {
-        let held = moves.iter().filter(|of| of.proposal.held.is_some()).count();
-        let down = self.sites.iter().filter(|site| site.down_since.is_some()).count();
-        if moves.iter().any(|of| matches!(of.proposal.held, Some(Held::AllDown))) {
-            return Some(format!(
-                "all {down} clusters are not ready: the fault is most likely here, and nothing moves"
-            ));
+    /// Why nothing is moved, if that is so, in one line.
+    fn message(&self, moves: &[Move]) -> Option<String> {
+        let count =
+            |held: fn(&Held) -> bool| moves.iter().filter(|of| of.proposal.held.as_ref().is_some_and(held)).count();
+        if count(|held| *held == Held::AllDown) > 0 {
+            let all = self.sites.len();
+            return Some(format!("all {all} clusters are not ready: the fault is most likely here, and nothing moves"));
         }
-        if held > 0 && held == moves.len() {
-            return Some(format!("disruption budgets forbid all {held} moves"));
+        let (budgets, homeless) = (count(|held| matches!(held, Held::Budget(_))), count(|held| *held == Held::NoRoom));
+        match moves.len() {
+            0 => None,
+            all if budgets == all => Some(format!("disruption budgets forbid all {all} moves")),
+            _ => (homeless > 0).then(|| format!("no other cluster has room for {homeless} of the pods")),
         }
-        let homeless = moves.iter().filter(|of| of.proposal.is_due(now) && of.to.is_none()).count();
-        (homeless > 0).then(|| format!("no other cluster has room for {homeless} of the pods that are due"))
+    }
+}
+
+/// Why a pod stays, in words.
+fn reason(held: &Held) -> String {
+    match held {
+        Held::Budget(name) => format!("the disruption budget {name} allows no more disruptions"),
+        Held::AllDown => "no cluster is ready".into(),
+        Held::NoRoom => "no other cluster has room for it".into(),
+        Held::Mirror => "a mirror is written by its live cluster alone: move the pod there".into(),
     }
 }
 
@@ -207,15 +231,11 @@ pub async fn list(service: &Service, caller: &Caller, meant: Meant) -> Result<Ev
         (fleet, moves, remaining)
     })
     .await?;
-    let message = fleet.message(&moves, now);
+    let message = fleet.message(&moves);
     let mut sights = Sights::new(service, caller);
     let mut items = Vec::new();
     for Move { proposal, to } in moves {
-        let held = match &proposal.held {
-            Some(Held::Budget(name)) => Some(format!("the disruption budget {name} allows no more disruptions")),
-            Some(Held::AllDown) => Some("no cluster is ready".to_owned()),
-            None => None,
-        };
+        let held = proposal.held.as_ref().map(reason);
         items.push(EvictionItem {
             pod: sights.shown(&proposal.from, &proposal.pod).await?,
             node: proposal.pod.node_name.to_string(),
@@ -240,7 +260,7 @@ pub async fn carry_out(service: &Service, caller: &Caller, meant: Meant, dry_run
     check(service, caller, "create").await?;
     let now = clock::now_nanoseconds();
     let fleet = Fleet::read(service).await?;
-    let (fleet, moves, _) = compute_long(true, move || {
+    let (fleet, moves, remaining) = compute_long(true, move || {
         let (moves, remaining) = fleet.moves(&meant, now);
         (fleet, moves, remaining)
     })
@@ -249,12 +269,8 @@ pub async fn carry_out(service: &Service, caller: &Caller, meant: Meant, dry_run
         release(service, &fleet).await?;
     }
     let mut sights = Sights::new(service, caller);
-    let (mut items, mut begun, mut remaining) = (Vec::new(), BTreeSet::new(), 0);
+    let mut items = Vec::new();
     for of in moves.iter().filter(|of| of.proposal.is_due(now)) {
-        if !begun.insert(of.proposal.from.clone()) {
-            remaining += 1;
-            continue;
-        }
         let (outcome, why) = carry(service, &fleet, of, now, dry_run).await?;
         let pod = sights.shown(&of.proposal.from, &of.proposal.pod).await?;
         items.push(EvictionResult {
@@ -266,7 +282,7 @@ pub async fn carry_out(service: &Service, caller: &Caller, meant: Meant, dry_run
             why,
         });
     }
-    Ok(EvictionReport { items, remaining, revision: 0, message: fleet.message(&moves, now) })
+    Ok(EvictionReport { items, remaining, revision: 0, message: fleet.message(&moves) })
 }
 
 /// Deletes the copies that are of no use: their original stays, since its cluster is ready again, or their own cluster went away as well.
@@ -292,12 +308,7 @@ async fn carry(
     dry_run: bool,
 ) -> Result<(EvictionOutcome, Option<String>)> {
     let (from, pod) = (&of.proposal.from, &of.proposal.pod);
-    let stays = |why: &str| Ok((EvictionOutcome::Stays, Some(why.to_owned())));
-    let Some((to, node)) = &of.to else { return stays("no other cluster has room for it") };
-    let of_mirror = |name: &Name| fleet.ready.iter().any(|ready| ready.cluster.name == *name && ready.is_mirror);
-    if mirrored::of(service, from).await?.is_some() || of_mirror(to) {
-        return stays("a mirror is written by its live cluster alone: move the pod there");
-    }
+    let Some((to, node)) = &of.to else { return Err(Error::internal("a move that is due has a place")) };
     if dry_run {
         return Ok((EvictionOutcome::Moved, None));
     }

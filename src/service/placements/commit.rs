@@ -46,44 +46,43 @@ struct Part {
     names: Vec<String>,
 }
 
-/// The clusters of a commit, each with its pods and their nodes.
-pub(super) type Done = Vec<(std::sync::Arc<str>, Vec<ScheduledPod>)>;
+/// What a commit did.
+pub(super) struct Done {
+    /// The label of its pods.
+    pub(super) placement: String,
+    /// The pods of each cluster, with their nodes.
+    pub(super) pods: Pods,
+}
 
-/// Commits an answer. The inner error is that others were first: it is to be worked out anew.
+type Pods = Vec<(std::sync::Arc<str>, Vec<ScheduledPod>)>;
+
+/// Commits an answer.
 ///
 /// # Errors
-/// Errors of rights, a cluster whose pods are made elsewhere, those of the store.
+/// [`Error::Conflict`] if others were first: it is to be worked out anew. Errors of rights, those of the store.
 pub(super) async fn commit(
     service: &Service,
-    (caller, by): (&Caller, &AskedBy),
+    who: (&Caller, &AskedBy),
     request: &PlacementRequest,
     question: &Question,
     answer: &Answer,
-) -> Result<std::result::Result<Done, Error>> {
-    let parts = parts(question, answer)?;
+) -> Result<Done> {
+    let mut placement = Uuid::new_v4().simple().to_string();
+    placement.truncate(8);
+    let parts = parts(question, answer, &placement)?;
     let seconds = if request.commit == Commit::Bind { WITHIN } else { request.ttl_seconds.unwrap_or(30) };
     let reserve =
         |part: &Part| ScheduleRequest { pods: Some(part.pods.clone()), assume: Some(seconds), ..asked(request) };
-    let reserved = each(service, (caller, by), question.policy(), &parts, reserve).await;
-    let done = match settled(reserved, ScheduleResult::Assumed) {
-        Ok(done) => done,
-        Err(why) => {
-            release(service, &parts).await;
-            return why;
-        }
-    };
-    if request.commit == Commit::Reserve {
-        return Ok(Ok(done));
+    let reserved = each(service, who, question.policy(), &parts, reserve).await;
+    let mut done = settled(reserved, ScheduleResult::Assumed);
+    if done.is_ok() && request.commit == Commit::Bind {
+        let bind = |part: &Part| ScheduleRequest { pod_names: Some(part.names.clone()), ..asked(request) };
+        done = settled(each(service, who, question.policy(), &parts, bind).await, ScheduleResult::Bound);
     }
-    let bind = |part: &Part| ScheduleRequest { pod_names: Some(part.names.clone()), ..asked(request) };
-    let bound = each(service, (caller, by), question.policy(), &parts, bind).await;
-    match settled(bound, ScheduleResult::Bound) {
-        Ok(done) => Ok(Ok(done)),
-        Err(why) => {
-            release(service, &parts).await;
-            why
-        }
+    if done.is_err() {
+        release(service, &parts).await;
     }
+    Ok(Done { placement, pods: done? })
 }
 
 fn asked(request: &PlacementRequest) -> ScheduleRequest {
@@ -96,20 +95,17 @@ fn asked(request: &PlacementRequest) -> ScheduleRequest {
     }
 }
 
-/// The new pods of each cluster, under names that no other placement has.
-fn parts(question: &Question, answer: &Answer) -> Result<Vec<Part>> {
-    let token = Uuid::new_v4().simple().to_string();
-    let token = &token[..8];
-    let mut parts = Vec::new();
+/// The new pods of each cluster, under names that no other placement has, and no other cluster of this one: a pod may move to any of them.
+fn parts(question: &Question, answer: &Answer, placement: &str) -> Result<Vec<Part>> {
+    let (mut parts, mut number) = (Vec::new(), 0_usize);
     for share in &answer.outcome.shares {
         let new = answer.new_replicas(&share.cluster, share.replicas);
         let mut part = Part { cluster: share.cluster.clone(), pods: Vec::new(), names: Vec::new() };
-        let mut number = 0_usize;
         for _ in 0..new {
             for of in question.templates() {
                 for _ in 0..of.count {
                     number += 1;
-                    let (pod, name) = template::numbered(&of.json, token, number)
+                    let (pod, name) = template::numbered(&of.json, placement, number)
                         .map_err(|error| Error::BadRequest(format!("{}: {error}", of.at)))?;
                     part.pods.push(pod);
                     part.names.push(name);
@@ -168,30 +164,17 @@ async fn scheduled(
     Ok(answers.into_pods())
 }
 
-/// The pods of all clusters, if all have the wanted result; else the error that ends it, or the conflict after which it is tried again.
-#[allow(clippy::type_complexity, reason = "an error that ends it, or one that does not")]
-fn settled(
-    results: Vec<Result<(std::sync::Arc<str>, Vec<ScheduledPod>)>>,
-    wanted: ScheduleResult,
-) -> std::result::Result<Done, Result<std::result::Result<Done, Error>>> {
-    let mut done = Vec::with_capacity(results.len());
-    let mut conflict = None;
-    for result in results {
-        let (cluster, pods) = match result {
-            Ok(of) => of,
-            Err(error) => return Err(Err(error)),
-        };
-        if let Some(pod) = pods.iter().find(|pod| pod.result != wanted) {
-            let why = pod.message.clone().unwrap_or_else(|| "others were first".into());
-            let message = format!("the replicas do not fit in the cluster {:?} any more: {why}", &*cluster);
-            conflict = Some(Error::Conflict { subject: Subject::new("podberth.io", "placements", ""), message });
-        }
-        done.push((cluster, pods));
-    }
-    match conflict {
-        Some(conflict) => Err(Ok(Err(conflict))),
-        None => Ok(done),
-    }
+/// The pods of all clusters, if all have the wanted result.
+///
+/// # Errors
+/// The first one of any cluster; a conflict where a pod has another result.
+fn settled(results: Vec<Result<(std::sync::Arc<str>, Vec<ScheduledPod>)>>, wanted: ScheduleResult) -> Result<Pods> {
+    let done = results.into_iter().collect::<Result<Pods>>()?;
+    let other = done.iter().find_map(|(cluster, pods)| Some((cluster, pods.iter().find(|pod| pod.result != wanted)?)));
+    let Some((cluster, pod)) = other else { return Ok(done) };
+    let why = pod.message.as_deref().unwrap_or("others were first");
+    let message = format!("the replicas do not fit in the cluster {:?} any more: {why}", &**cluster);
+    Err(Error::Conflict { subject: Subject::new("podberth.io", "placements", ""), message })
 }
 
 /// Takes back what was made of an attempt.

@@ -55,11 +55,11 @@ pub async fn place(
         if request.commit == Commit::None || answer.outcome.shares.is_empty() {
             return Ok(told::report(&answer));
         }
-        match commit::commit(service, (caller, by), request, &question, &answer).await? {
+        match commit::commit(service, (caller, by), request, &question, &answer).await {
             Ok(done) => return Ok(told::committed(told::report(&answer), &done, request.commit)),
-            Err(conflict) if attempt >= ATTEMPTS => return Err(conflict),
             // Others were first: what is left is divided anew, on the clusters as they are now.
-            Err(_) => question.is_newest = true,
+            Err(Error::Conflict { .. }) if attempt < ATTEMPTS => question.is_newest = true,
+            Err(error) => return Err(error),
         }
         attempt += 1;
     }

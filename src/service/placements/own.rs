@@ -17,7 +17,7 @@ use crate::{
         policy::{Configuration, Profiles},
         snapshot::Snapshot,
     },
-    live::{View, fork},
+    live::View,
     service::{
         Service,
         access::{Caller, sight::Sight},
@@ -46,7 +46,7 @@ pub(super) struct Question {
     templates: Arc<Vec<Template>>,
     policy: Option<String>,
     options: count::Options,
-    /// The right that is needed in each cluster.
+    /// `true` if pods are made where the answer says.
     commits: bool,
     /// `true` if the newest state of the database is to be read first.
     pub(super) is_newest: bool,
@@ -78,10 +78,12 @@ pub(super) struct Member {
 pub(super) struct Answer {
     /// The division.
     pub(super) outcome: Outcome,
-    /// The replicas that the last answer gave, by cluster.
+    /// The request.
     pub(super) request: Arc<Request>,
     /// The clusters that were counted, by name.
     pub(super) members: Vec<Member>,
+    /// Those that mirror a live one, and so take no commit.
+    pub(super) mirrors: Vec<Name>,
 }
 
 impl Answer {
@@ -152,7 +154,7 @@ impl Question {
     pub(super) async fn answer(&self, service: &Service, caller: &Caller) -> Result<Answer> {
         let mut clusters = Vec::new();
         for cluster in clusters::all(service).await? {
-            if fork::split(&cluster.name).is_none() && self.may_ask(service, caller, &cluster.name).await? {
+            if self.may_ask(service, caller, &cluster.name).await? {
                 clusters.push(cluster);
             }
         }
@@ -162,12 +164,22 @@ impl Question {
                 &*name
             )));
         }
-        let pods = self.options.most.saturating_mul(self.size()).saturating_mul(clusters.len());
+        let asked = clusters.iter().filter(|cluster| self.request.may_choose(cluster)).count();
+        let pods = self.options.most.saturating_mul(self.size()).saturating_mul(asked);
         if pods > MOST_COUNTED {
             return Err(Error::BadRequest(format!(
-                "replicas: Too many: {pods} pods would be counted over {} clusters, at most {MOST_COUNTED} are: name fewer replicas or clusters",
-                clusters.len()
+                "replicas: Too many: {pods} pods would be counted over {asked} clusters, at most {MOST_COUNTED} are: name fewer replicas or clusters"
             )));
+        }
+        let mut mirrors = Vec::new();
+        if self.commits {
+            let sourced = service.clusters.fleet().await?.members();
+            let is_mirror = |name: &Name| sourced.get(name).is_some_and(|member| member.source.is_some());
+            clusters.retain(|cluster| {
+                let is_mirror = is_mirror(&cluster.name);
+                mirrors.extend(is_mirror.then(|| cluster.name.clone()));
+                !is_mirror
+            });
         }
         // The room of clusters that no term lets in is not counted.
         let counted = clusters.into_iter().map(|cluster| async move {
@@ -186,7 +198,7 @@ impl Question {
         let (candidates, members): (Vec<Candidate>, Vec<Option<Member>>) = counted.into_iter().flatten().unzip();
         let request = self.request.clone();
         let outcome = compute_long(true, move || place(&request, &candidates)).await?;
-        Ok(Answer { outcome, request: self.request.clone(), members: members.into_iter().flatten().collect() })
+        Ok(Answer { outcome, request: self.request.clone(), members: members.into_iter().flatten().collect(), mirrors })
     }
 
     /// `true` if the caller may ask about pods in a cluster, or place them there.

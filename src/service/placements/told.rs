@@ -7,9 +7,12 @@ use super::{
     own::{Answer, Member},
 };
 use crate::{
-    core::federation::{Ranking, Reason},
+    core::{
+        federation::{Ranking, Reason},
+        model::Name,
+    },
     wire::federation::{
-        reply::{ClusterPlacementReport, NewNodesReport, NodeCount, RejectedReason, RoomReport},
+        reply::{ClusterPlacementReport, NewNodesReport, NodeCount, RejectedCluster, RejectedReason, RoomReport},
         request::Commit,
     },
 };
@@ -19,7 +22,8 @@ const CAPACITY: &str = "Capacity";
 
 /// The reply.
 pub(super) fn report(answer: &Answer) -> ClusterPlacementReport {
-    let mut report = ClusterPlacementReport::new(&answer.outcome);
+    let outcome = &answer.outcome;
+    let mut report = ClusterPlacementReport::new(outcome);
     for placed in &mut report.clusters {
         let Some(member) = answer.member(&placed.name) else { continue };
         placed.room = room(member, answer.new_replicas(&placed.name, placed.replicas));
@@ -36,6 +40,15 @@ pub(super) fn report(answer: &Answer) -> ClusterPlacementReport {
             rejected.reasons.extend(nodes);
         }
     }
+    let is_left_out = |name: &&Name| !outcome.selected.is_empty() && !outcome.selected.contains(*name);
+    for name in outcome.ranked.iter().map(|of| &of.cluster).filter(is_left_out) {
+        report.rejected.push(rejected(name, "ClusterSpread", "the spread selects other clusters"));
+    }
+    for name in &answer.mirrors {
+        let why = "it mirrors a live cluster, where pods are made: leave out commit to be told how many fit";
+        report.rejected.push(rejected(name, "ClusterReady", why));
+    }
+    report.rejected.sort_by(|one, other| one.name.cmp(&other.name));
     report.decided_by = match &answer.request.ranking {
         Ranking::Weights(weights) => weights.iter().map(|(name, _)| name.to_string()).collect(),
         Ranking::Tree(names) => names.iter().map(ToString::to_string).collect(),
@@ -46,9 +59,15 @@ pub(super) fn report(answer: &Answer) -> ClusterPlacementReport {
     report
 }
 
+fn rejected(name: &Name, rule: &str, text: &str) -> RejectedCluster {
+    let reason = RejectedReason { rule: rule.into(), text: text.into(), nodes: None };
+    RejectedCluster { name: name.to_string(), reasons: vec![reason] }
+}
+
 /// The reply with what a commit did. The nodes are those on which the pods are by then.
 pub(super) fn committed(mut report: ClusterPlacementReport, done: &Done, commit: Commit) -> ClusterPlacementReport {
-    for (cluster, pods) in done {
+    report.placement = Some(done.placement.clone());
+    for (cluster, pods) in &done.pods {
         let Some(placed) = report.clusters.iter_mut().find(|placed| *placed.name == **cluster) else { continue };
         let room = &mut placed.room;
         let mut nodes: BTreeMap<&str, usize> = BTreeMap::new();
@@ -112,7 +131,10 @@ fn sentence(reason: Reason, answer: &Answer) -> String {
             format!("no allowed set of groups of the {fitting} clusters that pass the rules has minGroups clusters")
         }
         Reason::InsufficientReplicas => {
-            let room: i64 = answer.members.iter().map(|member| member.counted.copies.len() as i64).sum();
+            // Without a selection those that passed the rules.
+            let ranked = outcome.ranked.iter().map(|of| &of.cluster).filter(|_| outcome.selected.is_empty());
+            let chosen = outcome.selected.iter().chain(ranked).filter_map(|name| answer.member(name));
+            let room: i64 = chosen.map(|member| member.counted.copies.len() as i64).sum();
             let skew = answer.request.by_skew().filter(|_| room >= outcome.unplaced);
             let skew = skew.map_or_else(String::new, |(_, skew)| format!(", but not within the maxSkew of {skew}"));
             format!("the clusters have room for {room} more replicas{skew}; {} have no place", outcome.unplaced)

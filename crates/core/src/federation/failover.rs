@@ -15,7 +15,7 @@
 //! Source: `pkg/controller/nodelifecycle/node_lifecycle_controller.go` (`evictionLimiterQPS`, `ReducedQPSFunc`, `ComputeZoneState`: the pace),
 //! `cmd/kube-controller-manager/app/options/nodelifecyclecontroller.go` (its numbers).
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     evictions::notice,
@@ -89,6 +89,10 @@ pub enum Held {
     Budget(Name),
     /// No cluster is ready: the fault is most likely not theirs.
     AllDown,
+    /// No other cluster has room for it.
+    NoRoom,
+    /// One of the two clusters mirrors a live one, which alone writes it.
+    Mirror,
 }
 
 impl Proposal {
@@ -104,9 +108,31 @@ impl Proposal {
 }
 
 /// All moves that are to be made out of clusters that are not ready, the soonest first, as they would go if none had been made before. `now` is in
-/// nanoseconds since 1970.
-pub fn proposals(sites: &[Site], settings: &Settings, now: i64) -> Vec<Proposal> {
-    let mut all: Vec<Proposal> = sites.iter().flat_map(|site| of_site(site, sites, settings, now)).collect();
+/// nanoseconds since 1970. `room` is asked for each that nothing else holds, in this order, and says why it stays; such a one holds up no other.
+pub fn proposals(
+    sites: &[Site],
+    settings: &Settings,
+    now: i64,
+    mut room: impl FnMut(&Proposal) -> Option<Held>,
+) -> Vec<Proposal> {
+    let mut all: Vec<Proposal> = sites.iter().flat_map(|site| of_site(site, settings, now)).collect();
+    all.sort_by(|a, b| order(a).cmp(&order(b)));
+    let is_all_down = sites.iter().all(|site| site.down_since.is_some());
+    let allowed = |site: &Site| site.budgets.iter().map(|budget| i64::from(budget.disruptions_allowed)).collect();
+    let mut left: BTreeMap<Name, Vec<i64>> = sites.iter().map(|site| (site.name.clone(), allowed(site))).collect();
+    let by_name: BTreeMap<&Name, &Site> = sites.iter().map(|site| (&site.name, site)).collect();
+    for proposal in &mut all {
+        let (Some(site), Some(left)) = (by_name.get(&proposal.from), left.get_mut(&proposal.from)) else { continue };
+        let refusing = covering(site, &proposal.pod).find(|at| left.get(*at).is_some_and(|left| *left < 1));
+        proposal.held = match refusing.and_then(|at| site.budgets.get(at)) {
+            _ if is_all_down => Some(Held::AllDown),
+            Some(budget) => Some(Held::Budget(budget.name.clone())),
+            None => room(proposal),
+        };
+        if proposal.held.is_none() {
+            charge(site, &proposal.pod, left);
+        }
+    }
     let interval = interval(sites, settings);
     for site in sites {
         let mut next = site.last_move.map_or(i64::MIN, |last| last.saturating_add(interval));
@@ -127,31 +153,17 @@ fn order(of: &Proposal) -> Order<'_> {
     (of.held.is_some(), of.at.is_none(), of.at, &of.from, &of.pod.namespace, &of.pod.name)
 }
 
-/// The moves out of one cluster, in their order.
-fn of_site(site: &Site, sites: &[Site], settings: &Settings, now: i64) -> Vec<Proposal> {
+/// The moves out of one cluster.
+fn of_site(site: &Site, settings: &Settings, now: i64) -> Vec<Proposal> {
     let Some(down_since) = site.down_since else { return Vec::new() };
-    let is_all_down = sites.iter().all(|site| site.down_since.is_some());
     let from = down_since.saturating_add(settings.hysteresis);
-    let mut found = Vec::new();
-    let mut left: Vec<i64> = site.budgets.iter().map(|budget| i64::from(budget.disruptions_allowed)).collect();
-    for pod in &site.pods {
+    let proposed = |pod: &Arc<Pod>| {
         work::spend_on(1 + site.budgets.len() + site.taints.len().saturating_mul(pod.tolerations.len()));
-        let Some(notice) = notice(pod, &site.taints, now) else { continue };
+        let notice = notice(pod, &site.taints, now)?;
         let at = notice.at.map(|at| at.max(from));
-        found.push(Proposal { from: site.name.clone(), pod: pod.clone(), at, taints: notice.taints, held: None });
-    }
-    found.sort_by(|a, b| order(a).cmp(&order(b)));
-    for proposal in &mut found {
-        let refusing = covering(site, &proposal.pod).find(|at| left.get(*at).is_some_and(|left| *left < 1));
-        if is_all_down {
-            proposal.held = Some(Held::AllDown);
-        } else if let Some(budget) = refusing.and_then(|at| site.budgets.get(at)) {
-            proposal.held = Some(Held::Budget(budget.name.clone()));
-        } else {
-            charge(site, &proposal.pod, &mut left);
-        }
-    }
-    found
+        Some(Proposal { from: site.name.clone(), pod: pod.clone(), at, taints: notice.taints, held: None })
+    };
+    site.pods.iter().filter_map(proposed).collect()
 }
 
 /// The budgets that a move of the pod uses up, by their place.

@@ -30,7 +30,7 @@ pub struct ClusterPlacementReport {
     pub affinity: Option<String>,
     /// The clusters that passed all rules and the spread, in their order.
     pub selected: Vec<String>,
-    /// The clusters that did not pass the rules.
+    /// The clusters that did not pass the rules, or that the spread leaves out.
     pub rejected: Vec<RejectedCluster>,
     /// The rules by which clusters were ordered.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -38,6 +38,10 @@ pub struct ClusterPlacementReport {
     /// The revision of each cluster at which its room was counted.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub snapshot_revisions: BTreeMap<String, u64>,
+    /// The label `podberth.io/placement` of the pods that were made, if any were.
+    #[schema(nullable = false, example = "2b7a4d62")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub placement: Option<String>,
     /// `reserve` or `bind`, if that was done.
     #[schema(nullable = false, example = "reserve")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -358,6 +358,9 @@ impl MemberClusterStatus {
                 faults.not_supported(&at.child("status"), &condition.status, &["True", "False", "Unknown"]);
             }
             let since = condition.last_transition_time.as_ref();
+            if since.is_none() && &*name == READY && condition.status != "True" {
+                faults.required(&at.child("lastTransitionTime"), "since when it is so: pods leave some time after it");
+            }
             let since = since.and_then(|text| instant(text, &at.child("lastTransitionTime"), faults));
             let status = condition_status(&condition.status);
             let (reason, message) = ((&*condition.reason).into(), (&*condition.message).into());
@@ -511,7 +514,11 @@ mod tests {
             .collect();
         assert_eq!(faults(&cluster(&json!({"nodeTemplates": many}), &Value::Null)), ["spec.nodeTemplates"]);
         for (status, field) in [
-            (json!({"conditions": [{"type": "Ready", "status": "Yes"}]}), "status.conditions[0].status"),
+            (
+                json!({"conditions": [{"type": "Ready", "status": "Yes", "lastTransitionTime": "2026-01-02T15:04:05Z"}]}),
+                "status.conditions[0].status",
+            ),
+            (json!({"conditions": [{"type": "Ready", "status": "False"}]}), "status.conditions[0].lastTransitionTime"),
             (json!({"conditions": [{"type": "", "status": "True"}]}), "status.conditions[0].type"),
             (
                 json!({"conditions": [{"type": "A", "status": "True"}, {"type": "A", "status": "True"}]}),

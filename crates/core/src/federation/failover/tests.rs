@@ -53,7 +53,7 @@ fn moves_wait_for_tolerations_hysteresis_and_their_turn() {
     let sites = [site("down", Some(100), pods), site("up", None, vec![pod("d", "x", None)]), site("too", None, vec![])];
     let settings = Settings::default();
     let at = |now: i64| {
-        let found = proposals(&sites, &settings, now * SECOND);
+        let found = proposals(&sites, &settings, now * SECOND, |_| None);
         found
             .iter()
             .map(|of| (of.pod.uid.to_string(), of.at.expect("a time") / SECOND, of.is_due(now * SECOND)))
@@ -66,7 +66,7 @@ fn moves_wait_for_tolerations_hysteresis_and_their_turn() {
     // Two of three are most: 100 s between two.
     let mut most = sites.clone();
     most[2].down_since = Some(0);
-    let found = proposals(&most, &settings, 150 * SECOND);
+    let found = proposals(&most, &settings, 150 * SECOND, |_| None);
     assert_eq!(found.iter().map(|of| of.at.expect("a time") / SECOND).collect::<Vec<_>>(), [400, 500, 700]);
 }
 
@@ -76,7 +76,7 @@ fn budgets_that_forbid_all_hold_every_move_and_say_so() {
     down.budgets = vec![budget("x", 0)];
     let sites = [down, site("up", None, vec![])];
     let held = |sites: &[Site]| {
-        let found = proposals(sites, &Settings::default(), 1_000 * SECOND);
+        let found = proposals(sites, &Settings::default(), 1_000 * SECOND, |_| None);
         found.into_iter().map(|of| (of.pod.uid.to_string(), of.held)).collect::<Vec<_>>()
     };
     let by = |uid: &str, held| (uid.to_owned(), held);
@@ -140,7 +140,7 @@ impl World {
         let up = self.sites.iter().filter(|site| site.down_since.is_none());
         let stays: Vec<Name> = up.flat_map(|site| site.pods.iter().map(|pod| pod.uid.clone())).collect();
         self.reserved.retain(|uid, _| !stays.contains(uid));
-        let found = proposals(&self.sites, &Settings::default(), now);
+        let found = proposals(&self.sites, &Settings::default(), now, |_| None);
         for from in 0..self.sites.len() {
             let of = found.iter().find(|of| of.from == self.sites[from].name && of.is_due(now));
             if let Some(of) = of {
@@ -248,7 +248,7 @@ proptest! {
                 world.set_down(0, is_down, now);
                 for _ in 0..ticks {
                     now += 10 * SECOND;
-                    prop_assert!(proposals(&world.sites, &Settings::default(), now).iter().all(|of| !of.is_due(now)));
+                    prop_assert!(proposals(&world.sites, &Settings::default(), now, |_| None).iter().all(|of| !of.is_due(now)));
                 }
             }
         }
@@ -275,4 +275,15 @@ proptest! {
         let left = world.sites[0].pods.iter().filter(|pod| pod.labels.get("app").is_some_and(|app| &**app == "g0")).count();
         prop_assert_eq!(left, covered.saturating_sub(usize::try_from(allowed).expect("not negative")));
     }
+}
+
+#[test]
+fn one_that_has_no_room_holds_up_no_other() {
+    let mut down = site("down", Some(0), vec![pod("a", "x", None), pod("b", "x", None)]);
+    down.budgets = vec![budget("x", 1)];
+    let sites = [down, site("up", None, vec![])];
+    let room = |of: &Proposal| (*of.pod.uid == *"a").then_some(Held::NoRoom);
+    let found = proposals(&sites, &Settings::default(), 1_000 * SECOND, room);
+    let told: Vec<_> = found.iter().map(|of| (&*of.pod.uid, of.is_due(1_000 * SECOND), of.held.clone())).collect();
+    assert_eq!(told, [("b", true, None), ("a", false, Some(Held::NoRoom))]);
 }
