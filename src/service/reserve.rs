@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Default time of a reservation.
-const TTL_SECONDS: u32 = 30;
+pub(super) const TTL_SECONDS: u32 = 30;
 /// How long a reservation lasts at most.
 pub const LONGEST_TTL_SECONDS: u32 = 24 * 60 * 60;
 
@@ -34,6 +34,14 @@ pub async fn list(service: &Service, cluster: &str, mut sight: Sight) -> Result<
         sight.mask(&mut item.namespace, &mut item.pod, Some(&mut item.pod_uid));
     }
     Ok(ReservationList { items, revision: list.revision })
+}
+
+/// Refuses a time for which nothing is reserved.
+pub(super) fn check_ttl(seconds: u32) -> Result<()> {
+    if (1..=LONGEST_TTL_SECONDS).contains(&seconds) {
+        return Ok(());
+    }
+    Err(Error::BadRequest(format!("ttlSeconds: Invalid value: {seconds}: must be 1 to {LONGEST_TTL_SECONDS}")))
 }
 
 /// Reserves a node for a pod; an earlier reservation is replaced. `policy` judges it.
@@ -52,9 +60,7 @@ pub async fn reserve(
         return Err(Error::BadRequest("node: Required value".into()));
     }
     let ttl = ttl_seconds.unwrap_or(TTL_SECONDS);
-    if !(1..=LONGEST_TTL_SECONDS).contains(&ttl) {
-        return Err(Error::BadRequest(format!("ttlSeconds: Invalid value: {ttl}: must be 1 to {LONGEST_TTL_SECONDS}")));
-    }
+    check_ttl(ttl)?;
     let view = context::view(service, cluster).await?;
     let pod = view.snapshot.pod(namespace, name);
     let pod = pod.ok_or_else(|| Error::NotFound(Subject::new("", "pods", name)))?;

@@ -138,6 +138,7 @@ cases! {
         a_cluster_that_is_taken_away_loses_nothing
         a_copy_whose_original_stays_is_released
         a_copy_whose_cluster_goes_away_is_made_elsewhere
+        copies_stand_for_those_that_go_and_for_no_others
         callers_at_once_move_each_pod_once_though_its_cluster_comes_back
         budgets_that_forbid_all_are_told
         no_pod_leaves_without_room_elsewhere;

@@ -258,3 +258,34 @@ pub async fn no_pod_leaves_without_room_elsewhere(server: Server) {
     assert_eq!((&report["items"], &report["message"]), (&json!([]), &message.into()));
     assert_eq!(pods(&server, "down").await, ["a"]);
 }
+
+pub async fn copies_stand_for_those_that_go_and_for_no_others(server: Server) {
+    for name in ["down", "too", "up"] {
+        cluster(&server, name).await;
+    }
+    placed(&server, "down", "a").await;
+    let merge = ("content-type", "application/merge-patch+json");
+    let pod_a = "/clusters/down/api/v1/namespaces/shop/pods/a";
+    let finalizers = json!({"metadata": {"finalizers": ["a.example/x"]}});
+    let uid = server.ask("PATCH", pod_a, merge, finalizers.to_string()).await.is(200)["metadata"]["uid"].clone();
+    // A pod of another name says that it is the copy.
+    let mut decoy = pod("decoy");
+    decoy["metadata"]["labels"] = json!({"podberth.io/placement": "web", "podberth.io/moved-from": uid});
+    decoy["spec"]["nodeName"] = "n".into();
+    server.post("/clusters/up/api/v1/namespaces/shop/pods", &decoy).await.is(201);
+    // A cluster that is being deleted takes nothing.
+    server.ask("PATCH", &format!("{CLUSTERS}/too"), merge, finalizers.to_string()).await.is(200);
+    server.delete(&format!("{CLUSTERS}/too")).await.is(200);
+    ready(&server, "down", false).await;
+    assert_eq!(server.post(MOVES, &Value::Null).await.is(200)["items"][0]["outcome"], "Moved");
+    assert_eq!(pods(&server, "too").await, Vec::<String>::new());
+    assert_eq!(pods(&server, "up").await, ["a", "decoy"]);
+    // The original goes, though its cluster is back: its copy stays.
+    ready(&server, "down", true).await;
+    rested(&server, "down").await;
+    server.post(MOVES, &Value::Null).await.is(200);
+    assert_eq!(
+        (pods(&server, "down").await, pods(&server, "up").await),
+        (vec!["a".into()], vec!["a".into(), "decoy".into()])
+    );
+}

@@ -205,6 +205,12 @@ async fn mirrors_that_are_behind_get_nothing_new() {
     server.state.sources.tell("mirror", status(1_000));
     let reply = place(json!({})).await;
     assert!(against(&reply, "mirror").iter().any(|(_, text)| text.starts_with("the cluster is not ready")), "{reply}");
+    // Its pods are made by its live cluster, so a commit goes elsewhere.
+    server.state.sources.tell("mirror", status(1));
+    cluster(&server, "own", "4", &json!({})).await;
+    let reply = place(json!({"commit": "bind"})).await;
+    assert_eq!(reply["clusters"][0]["name"], "own");
+    assert!(against(&reply, "mirror")[0].1.starts_with("it mirrors a live cluster"), "{reply}");
     let refusal = server.post("/placements", &asked(2, &json!({"maxLag": "soon"}))).await.refusal(400);
     assert!(refusal.starts_with("maxLag: Invalid value"), "{refusal}");
 }
@@ -237,6 +243,10 @@ async fn contradictions_are_refused_by_their_fields() {
             "previous[1].cluster: Duplicate value: \"a\"",
         ),
         (json!({"division": {"aggregated": {}, "weighted": {}}}), "division: Invalid value"),
+        (
+            json!({"spread": [{"by": "cluster", "maxGroups": 1}, {"by": "region", "minGroups": 2}]}),
+            "spread[1].minGroups: Invalid value: 2: more groups than clusters",
+        ),
         (json!({"spread": [{"by": "cluster", "maxSkew": 0}]}), "spread[0].maxSkew: Invalid value: 0: must be greater"),
         (
             json!({"spread": [by_cluster, {"by": "zone", "maxSkew": 1}]}),
@@ -288,4 +298,61 @@ async fn the_decisions_of_a_commit_are_recorded_in_each_cluster_and_can_be_made_
         let replayed = server.post(&format!("/clusters/{name}/replay"), &json!({"all": true})).await.is(200);
         assert_eq!((&replayed["different"], &replayed["total"]), (&json!([]), &json!(items.len())), "{replayed}");
     }
+}
+
+async fn pods(server: &Server, cluster: &str) -> Vec<Value> {
+    let list = server.get(&format!("/clusters/{cluster}/api/v1/pods")).await.is(200);
+    list["items"].as_array().expect("a list").clone()
+}
+
+#[tokio::test]
+async fn a_commit_comes_to_its_end_or_to_nothing_though_its_client_leaves() {
+    for patience in 0..24 {
+        let server = empty().await;
+        for name in ["a", "b", "c"] {
+            cluster(&server, name, "4", &json!({})).await;
+        }
+        let request = asked(9, &json!({"commit": "bind"}));
+        let asking = tokio::spawn({
+            let server = server.clone();
+            async move { server.post("/placements", &request).await }
+        });
+        for _ in 0..patience * 8 {
+            tokio::task::yield_now().await;
+        }
+        asking.abort();
+        let _ = asking.await;
+        let is_whole = async || {
+            let mut all = Vec::new();
+            for name in ["a", "b", "c"] {
+                all.extend(pods(&server, name).await);
+            }
+            let bound = all.iter().filter(|pod| pod["spec"]["nodeName"].is_string()).count();
+            all.is_empty() || (all.len(), bound) == (9, 9)
+        };
+        let settles = async {
+            while !is_whole().await {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_mins(1), settles).await.expect("all, or none");
+    }
+}
+
+#[tokio::test]
+async fn pods_of_a_placement_have_names_that_are_free_in_all_its_clusters() {
+    let server = empty().await;
+    for name in ["a", "b"] {
+        cluster(&server, name, "4", &json!({})).await;
+    }
+    let reply = server.post("/placements", &asked(6, &json!({"commit": "bind"}))).await.is(200);
+    let label = reply["placement"].as_str().expect("its name");
+    let mut names = std::collections::BTreeSet::new();
+    for name in ["a", "b"] {
+        for pod in pods(&server, name).await {
+            assert_eq!(pod["metadata"]["labels"]["podberth.io/placement"], label);
+            names.insert(pod["metadata"]["name"].to_string());
+        }
+    }
+    assert_eq!(names.len(), 6, "{names:?}");
 }

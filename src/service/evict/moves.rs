@@ -64,10 +64,15 @@ struct Fleet {
     sites: Vec<Site>,
     /// Those that are ready, with what decides there.
     ready: Vec<Ready>,
-    /// The clusters of copies, by the uid of their original.
-    copies: BTreeMap<Name, (Name, Arc<Pod>)>,
+    /// The clusters of copies, by [`copy_key`].
+    copies: BTreeMap<(Name, Name, Name), (Name, Arc<Pod>)>,
     /// Those that mirror a live one.
     mirrors: BTreeSet<Name>,
+}
+
+/// The uid of the original, and the name that a copy has in common with it: one of another name is none, whatever its label says.
+fn copy_key(original: &Name, pod: &Pod) -> (Name, Name, Name) {
+    (original.clone(), pod.namespace.clone(), pod.name.clone())
 }
 
 /// A cluster that may take pods.
@@ -96,18 +101,20 @@ impl Fleet {
             if member.is_none() && view.snapshot.nodes().next().is_none() {
                 continue;
             }
-            let placed = |pod: &&Arc<Pod>| pod.labels.has(PLACEMENT) && pod.is_assigned();
+            // One that has ended, or is to, goes nowhere, and stands for nobody.
+            let is_there = |pod: &Pod| pod.is_assigned() && !pod.terminal && !pod.terminating;
+            let placed = |pod: &&Arc<Pod>| pod.labels.has(PLACEMENT) && is_there(pod);
             let pods: Vec<Arc<Pod>> = view.snapshot.pods().filter(placed).cloned().collect();
             for pod in &pods {
                 if let Some(from) = pod.labels.get(MOVED_FROM) {
-                    copies.insert(from.clone(), (cluster.name.clone(), pod.clone()));
+                    copies.insert(copy_key(from, pod), (cluster.name.clone(), pod.clone()));
                 }
             }
             let is_mirror = view.source().is_some();
             if is_mirror {
                 mirrors.insert(cluster.name.clone());
             }
-            if down.is_none() {
+            if down.is_none() && cluster.deleted.is_none() {
                 ready.push(Ready { cluster: cluster.clone(), view: view.clone() });
             }
             let last_move = member.and_then(|member| member.moved_at);
@@ -154,13 +161,17 @@ impl Fleet {
         (moves.collect(), remaining)
     }
 
+    fn copy_of(&self, pod: &Pod) -> Option<&(Name, Arc<Pod>)> {
+        self.copies.get(&copy_key(&pod.uid, pod))
+    }
+
     fn is_ready(&self, cluster: &Name) -> bool {
         self.ready.iter().any(|ready| ready.cluster.name == *cluster)
     }
 
     /// The first cluster with room for a pod, beside the pods that were placed before; the one of its copy if there is one.
     fn place(&self, proposal: &Proposal, taken: &mut BTreeMap<Name, Snapshot>) -> Option<(Name, Name)> {
-        if let Some((cluster, copy)) = self.copies.get(&proposal.pod.uid) {
+        if let Some((cluster, copy)) = self.copy_of(&proposal.pod) {
             // One in a cluster that went away as well is no place to go to.
             return self.is_ready(cluster).then(|| (cluster.clone(), copy.node_name.clone()));
         }
@@ -235,15 +246,20 @@ pub async fn list(service: &Service, caller: &Caller, meant: Meant) -> Result<Ev
     let mut sights = Sights::new(service, caller);
     let mut items = Vec::new();
     for Move { proposal, to } in moves {
-        let held = proposal.held.as_ref().map(reason);
+        let pod = sights.shown(&proposal.from, &proposal.pod).await?;
+        let is_known = sights.know(&proposal.from, &proposal.pod);
+        let held = proposal.held.as_ref().map(|held| match held {
+            Held::Budget(_) if !is_known => "a disruption budget allows no more disruptions".to_owned(),
+            held => reason(held),
+        });
         items.push(EvictionItem {
-            pod: sights.shown(&proposal.from, &proposal.pod).await?,
+            pod,
             node: proposal.pod.node_name.to_string(),
             at: proposal.at.filter(|at| *at != i64::MAX).map(rfc3339),
             due: proposal.is_due(now),
             taints: proposal.taints.iter().map(EvictingTaint::new).collect(),
             toleration_seconds: None,
-            placement: Some(proposal.placement().to_owned()),
+            placement: is_known.then(|| proposal.placement().to_owned()),
             cluster: Some(proposal.from.to_string()),
             to: to.map(|(cluster, _)| cluster.to_string()),
             held,
@@ -279,7 +295,7 @@ pub async fn carry_out(service: &Service, caller: &Caller, meant: Meant, dry_run
             outcome,
             cluster: Some(of.proposal.from.to_string()),
             to: of.to.as_ref().map(|(cluster, _)| cluster.to_string()),
-            why,
+            why: why.filter(|_| sights.know(&of.proposal.from, &of.proposal.pod)),
         });
     }
     Ok(EvictionReport { items, remaining, revision: 0, message: fleet.message(&moves) })
@@ -289,7 +305,7 @@ pub async fn carry_out(service: &Service, caller: &Caller, meant: Meant, dry_run
 async fn release(service: &Service, fleet: &Fleet) -> Result<()> {
     for site in &fleet.sites {
         for pod in &site.pods {
-            let Some((cluster, copy)) = fleet.copies.get(&pod.uid) else { continue };
+            let Some((cluster, copy)) = fleet.copy_of(pod) else { continue };
             let is_needed = site.down_since.is_some() && fleet.is_ready(cluster);
             if !is_needed && mirrored::of(service, cluster).await?.is_none() {
                 delete_copy(service, cluster, copy).await?;
@@ -319,7 +335,7 @@ async fn carry(
             Some("another move out of the cluster was begun at the same time".into()),
         ));
     }
-    let copy = match fleet.copies.get(&pod.uid) {
+    let copy = match fleet.copy_of(pod) {
         Some((_, copy)) => copy.uid.to_string(),
         None => match reserve(service, from, pod, (to, node)).await? {
             Ok(uid) => uid,
@@ -454,5 +470,9 @@ impl<'s> Sights<'s> {
             shown.mask(sight);
         }
         Ok(shown)
+    }
+    /// `true` if the caller may know a pod of a cluster that was shown.
+    fn know(&mut self, cluster: &Name, pod: &Pod) -> bool {
+        self.of.get_mut(cluster).is_some_and(|sight| sight.knows(&pod.namespace))
     }
 }

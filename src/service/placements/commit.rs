@@ -23,10 +23,7 @@ use crate::{
     store::{Atomicity, Call, Change, Key, Precondition, Write},
     wire::{
         decision::{AskedBy, CallKind},
-        federation::{
-            request::{Commit, PlacementRequest},
-            template,
-        },
+        federation::{request::Commit, template},
         reservation,
         schedule::{ScheduleRequest, ScheduleResult, ScheduledPod},
     },
@@ -46,6 +43,15 @@ struct Part {
     names: Vec<String>,
 }
 
+/// What is to be done with an answer.
+#[derive(Clone, Copy)]
+pub(super) struct Order {
+    pub(super) commit: Commit,
+    /// For how long the nodes are reserved, unless pods are bound.
+    pub(super) seconds: u32,
+    pub(super) seed: u64,
+}
+
 /// What a commit did.
 pub(super) struct Done {
     /// The label of its pods.
@@ -63,20 +69,20 @@ type Pods = Vec<(std::sync::Arc<str>, Vec<ScheduledPod>)>;
 pub(super) async fn commit(
     service: &Service,
     who: (&Caller, &AskedBy),
-    request: &PlacementRequest,
+    order: Order,
     question: &Question,
     answer: &Answer,
 ) -> Result<Done> {
     let mut placement = Uuid::new_v4().simple().to_string();
     placement.truncate(8);
     let parts = parts(question, answer, &placement)?;
-    let seconds = if request.commit == Commit::Bind { WITHIN } else { request.ttl_seconds.unwrap_or(30) };
+    let seconds = if order.commit == Commit::Bind { WITHIN } else { order.seconds };
     let reserve =
-        |part: &Part| ScheduleRequest { pods: Some(part.pods.clone()), assume: Some(seconds), ..asked(request) };
+        |part: &Part| ScheduleRequest { pods: Some(part.pods.clone()), assume: Some(seconds), ..asked(order) };
     let reserved = each(service, who, question.policy(), &parts, reserve).await;
     let mut done = settled(reserved, ScheduleResult::Assumed);
-    if done.is_ok() && request.commit == Commit::Bind {
-        let bind = |part: &Part| ScheduleRequest { pod_names: Some(part.names.clone()), ..asked(request) };
+    if done.is_ok() && order.commit == Commit::Bind {
+        let bind = |part: &Part| ScheduleRequest { pod_names: Some(part.names.clone()), ..asked(order) };
         done = settled(each(service, who, question.policy(), &parts, bind).await, ScheduleResult::Bound);
     }
     if done.is_err() {
@@ -85,12 +91,12 @@ pub(super) async fn commit(
     Ok(Done { placement, pods: done? })
 }
 
-fn asked(request: &PlacementRequest) -> ScheduleRequest {
+fn asked(order: Order) -> ScheduleRequest {
     ScheduleRequest {
         all_or_nothing: true,
         preempt: Some(false),
         suggestions: Some(false),
-        seed: request.seed,
+        seed: order.seed,
         ..ScheduleRequest::default()
     }
 }

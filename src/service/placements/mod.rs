@@ -3,6 +3,9 @@
 //! The rules for clusters are those of [`crate::core::federation`]. The room of the server's own clusters is counted by the node engine, on one
 //! snapshot of each that is taken at the beginning ([`own`]); a commit reserves it or binds on it, in all clusters or in none ([`commit`]).
 
+use std::sync::Arc;
+
+use self::{commit::Order, own::Question};
 use crate::{
     core::federation,
     service::{
@@ -10,7 +13,9 @@ use crate::{
         access::Caller,
         compute::compute_long,
         error::{Error, Result},
+        reserve::{TTL_SECONDS, check_ttl},
     },
+    telemetry::trace::Here,
     wire::{
         decision::AskedBy,
         fault::Cause,
@@ -47,21 +52,29 @@ pub async fn place(
         return compute_long(false, move || ClusterPlacementReport::new(&federation::place(&asked.request, &clusters)))
             .await;
     }
+    if let Some(seconds) = request.ttl_seconds {
+        check_ttl(seconds)?;
+    }
     let Asked { request: core, max_lag, max_wait, .. } = asked;
-    let mut question = own::Question::new(service, core, request, policy, (max_lag, max_wait))?;
+    let question = Arc::new(Question::new(service, core, request, policy, (max_lag, max_wait))?);
     let mut attempt = 1;
     loop {
-        let answer = question.answer(service, caller).await?;
+        // After others were first it is worked out anew on the clusters as they are now.
+        let answer = Arc::new(question.answer(service, caller, attempt > 1).await?);
         if request.commit == Commit::None || answer.outcome.shares.is_empty() {
             return Ok(told::report(&answer));
         }
-        match commit::commit(service, (caller, by), request, &question, &answer).await {
+        let order =
+            Order { commit: request.commit, seconds: request.ttl_seconds.unwrap_or(TTL_SECONDS), seed: request.seed };
+        let (service, caller, by) = (service.clone(), caller.clone(), by.clone());
+        let (question, answered) = (question.clone(), answer.clone());
+        let committing = async move { commit::commit(&service, (&caller, &by), order, &question, &answered).await };
+        // It comes to its end, or is taken back, also if the client leaves.
+        match tokio::spawn(Here::carry(Here::now(), committing)).await.map_err(Error::internal)? {
             Ok(done) => return Ok(told::committed(told::report(&answer), &done, request.commit)),
-            // Others were first: what is left is divided anew, on the clusters as they are now.
-            Err(Error::Conflict { .. }) if attempt < ATTEMPTS => question.is_newest = true,
+            Err(Error::Conflict { .. }) if attempt < ATTEMPTS => attempt += 1,
             Err(error) => return Err(error),
         }
-        attempt += 1;
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     core::{
         access::{OWN, ResourceAttributes},
         federation::{
-            Candidate, Live, NodeTemplate, Outcome, Request,
+            Candidate, Cluster, Live, Outcome, Request,
             count::{self, Counted, Workload},
             place,
         },
@@ -48,8 +48,6 @@ pub(super) struct Question {
     options: count::Options,
     /// `true` if pods are made where the answer says.
     commits: bool,
-    /// `true` if the newest state of the database is to be read first.
-    pub(super) is_newest: bool,
 }
 
 /// The template of pods.
@@ -128,7 +126,6 @@ impl Question {
             policy,
             options,
             commits,
-            is_newest: false,
         })
     }
 
@@ -147,11 +144,11 @@ impl Question {
         self.policy.as_deref()
     }
 
-    /// The answer on the clusters as they are now.
+    /// The answer. `is_newest`: on the newest state of the database.
     ///
     /// # Errors
     /// A named cluster that does not exist, too many pods, those of the store.
-    pub(super) async fn answer(&self, service: &Service, caller: &Caller) -> Result<Answer> {
+    pub(super) async fn answer(&self, service: &Service, caller: &Caller, is_newest: bool) -> Result<Answer> {
         let mut clusters = Vec::new();
         for cluster in clusters::all(service).await? {
             if self.may_ask(service, caller, &cluster.name).await? {
@@ -164,13 +161,6 @@ impl Question {
                 &*name
             )));
         }
-        let asked = clusters.iter().filter(|cluster| self.request.may_choose(cluster)).count();
-        let pods = self.options.most.saturating_mul(self.size()).saturating_mul(asked);
-        if pods > MOST_COUNTED {
-            return Err(Error::BadRequest(format!(
-                "replicas: Too many: {pods} pods would be counted over {asked} clusters, at most {MOST_COUNTED} are: name fewer replicas or clusters"
-            )));
-        }
         let mut mirrors = Vec::new();
         if self.commits {
             let sourced = service.clusters.fleet().await?.members();
@@ -181,12 +171,22 @@ impl Question {
                 !is_mirror
             });
         }
+        let request = self.request.clone();
+        let chosen = move || clusters.into_iter().map(|cluster| (request.may_choose(&cluster), cluster)).collect();
+        let clusters: Vec<(bool, Arc<Cluster>)> = compute_long(true, chosen).await?;
+        let asked = clusters.iter().filter(|(is_chosen, _)| *is_chosen).count();
+        let pods = self.options.most.saturating_mul(self.size()).saturating_mul(asked);
+        if pods > MOST_COUNTED {
+            return Err(Error::BadRequest(format!(
+                "replicas: Too many: {pods} pods would be counted over {asked} clusters, at most {MOST_COUNTED} are: name fewer replicas or clusters"
+            )));
+        }
         // The room of clusters that no term lets in is not counted.
-        let counted = clusters.into_iter().map(|cluster| async move {
-            if !self.request.may_choose(&cluster) {
+        let counted = clusters.into_iter().map(|(is_chosen, cluster)| async move {
+            if !is_chosen {
                 return Ok::<_, Error>(Some((Candidate { cluster, ..Candidate::default() }, None)));
             }
-            let counted = self.count(service, caller, cluster.name.clone(), cluster.node_templates.clone()).await?;
+            let counted = self.count(service, caller, &cluster, is_newest).await?;
             // Of pods in a namespace that the caller may not know nothing is told.
             let Some(member) = counted else { return Ok(None) };
             let price = cluster.cost.map(|cost| price(&member.workload, cost.per_cpu_hour, cost.per_gib_hour));
@@ -215,17 +215,18 @@ impl Question {
         &self,
         service: &Service,
         caller: &Caller,
-        name: Name,
-        node_templates: Vec<NodeTemplate>,
+        cluster: &Arc<Cluster>,
+        is_newest: bool,
     ) -> Result<Option<Member>> {
-        let fresh = Fresh { min_revision: None, is_newest: self.is_newest };
+        let (cluster, name) = (cluster.clone(), cluster.name.clone());
+        let fresh = Fresh { min_revision: None, is_newest };
         let view = context::take(service, &name, fresh).await?.view;
         let mut sight = Sight::of(caller, service, &name).await?;
         let (policy, templates, options) = (self.policy.clone(), self.templates.clone(), self.options);
         let work = move || -> Result<Option<Member>> {
             let Some(workload) = workload(&templates, &view.snapshot, &mut sight)? else { return Ok(None) };
             let profiles = context::chosen(&view, policy.as_deref())?.profiles();
-            let counted = count::count(&workload, &view.snapshot, &profiles, &node_templates, options);
+            let counted = count::count(&workload, &view.snapshot, &profiles, &cluster.node_templates, options);
             Ok(Some(Member { name, view, workload, counted }))
         };
         compute_long(true, work).await?

@@ -117,7 +117,7 @@ fn by_score(groups: &[Group<'_>], set: &mut [usize]) {
 /// beginning of it, the smallest such set.
 fn best(groups: &[Group<'_>], bounds: Bounds) -> Option<Vec<usize>> {
     let mut search = Search { groups, bounds, path: Vec::new(), best: None, left: MOST_SETS };
-    search.visit(0, 0, 0);
+    search.walk();
     let Search { best, left, .. } = search;
     let Some((_, _, mut set)) = best else {
         return if left == 0 { largest(groups, bounds) } else { None };
@@ -139,31 +139,43 @@ struct Search<'a, 'r> {
 }
 
 impl Search<'_, '_> {
-    fn visit(&mut self, clusters: usize, score: i64, begin: usize) {
+    fn walk(&mut self) {
+        // Of each set on the path: its clusters, its score, and the group to add next. No recursion: a set may have thousands of groups.
+        let mut sets = Vec::new();
+        if self.grows(0, 0) {
+            sets.push((0, 0, 0));
+        }
+        while let Some((clusters, score, next)) = sets.last_mut() {
+            let Some(group) = self.groups.get(*next) else {
+                sets.pop();
+                self.path.pop();
+                continue;
+            };
+            let (clusters, score) = (*clusters + group.clusters.len(), *score + group.score);
+            self.path.push(*next);
+            let begin = *next + 1;
+            *next = if self.groups.len() == self.bounds.min { self.groups.len() } else { begin };
+            if self.grows(clusters, score) {
+                sets.push((clusters, score, begin));
+            } else {
+                self.path.pop();
+            }
+        }
+    }
+
+    /// Looks at the set on the path; `true` if it is to be grown.
+    fn grows(&mut self, clusters: usize, score: i64) -> bool {
         if self.left == 0 {
-            return;
+            return false;
         }
         self.left -= 1;
         work::spend(1);
         let Bounds { min, max, clusters: least } = self.bounds;
-        if clusters >= least && (min..=max).contains(&self.path.len()) {
-            if self.best.as_ref().is_none_or(|(most, many, _)| (score, clusters) > (*most, *many)) {
-                self.best = Some((score, clusters, self.path.clone()));
-            }
-            return;
+        let is_enough = clusters >= least && (min..=max).contains(&self.path.len());
+        if is_enough && self.best.as_ref().is_none_or(|(most, many, _)| (score, clusters) > (*most, *many)) {
+            self.best = Some((score, clusters, self.path.clone()));
         }
-        if self.path.len() >= max {
-            return;
-        }
-        for at in begin..self.groups.len() {
-            let group = &self.groups[at];
-            self.path.push(at);
-            self.visit(clusters + group.clusters.len(), score + group.score, at + 1);
-            self.path.pop();
-            if self.groups.len() == min {
-                break;
-            }
-        }
+        !is_enough && self.path.len() < max
     }
 }
 

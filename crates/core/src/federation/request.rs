@@ -1,7 +1,10 @@
 //! A request for a placement.
 
 use super::Cluster;
-use crate::model::{Name, Operator, Requirement, Selector, Toleration};
+use crate::{
+    model::{Name, Operator, Requirement, Selector, Toleration},
+    work,
+};
 
 /// The replicas of one workload, and the clusters that may take them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -155,11 +158,15 @@ impl Request {
 
     /// `true` if a cluster may get replicas by any of the terms, whatever else speaks against it.
     pub fn may_choose(&self, cluster: &Cluster) -> bool {
+        let matches = |affinity: &Affinity| {
+            work::spend(affinity.cost());
+            affinity.matches(cluster)
+        };
         match &self.affinity {
-            Terms::One(affinity) => affinity.matches(cluster),
-            Terms::InOrder { terms, .. } => terms.iter().any(|term| {
-                std::iter::once(&term.affinity).chain(&term.overflow).any(|affinity| affinity.matches(cluster))
-            }),
+            Terms::One(affinity) => matches(affinity),
+            Terms::InOrder { terms, .. } => {
+                terms.iter().any(|term| std::iter::once(&term.affinity).chain(&term.overflow).any(matches))
+            }
         }
     }
 

@@ -190,3 +190,13 @@ fn an_estimate_counts_sets_besides_assumed_pods() {
     assert_eq!(sets(vec![(part("web", "1"), 1)], &assumed, 100), 4);
     assert_eq!(sets(Vec::new(), &[], 100), 100);
 }
+
+#[test]
+fn a_set_may_have_thousands_of_groups() {
+    let clusters: Vec<Candidate> = (0..10_000).map(|i| candidate(&format!("c{i}"), &format!("r{i}"), 1)).collect();
+    let by = |by, min| Spread { by, min, max: None, max_skew: None };
+    let spread = vec![by(SpreadBy::Region, 9_999), by(SpreadBy::Cluster, 1)];
+    let request = Request { replicas: 10, division: Division::Aggregated, spread, ..Request::default() };
+    let outcome = place(&request, &clusters);
+    assert_eq!((outcome.reason, outcome.selected.len() >= 9_999), (None, true));
+}

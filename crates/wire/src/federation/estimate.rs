@@ -26,6 +26,8 @@ use std::sync::Arc;
 
 /// Workloads that are decided and not yet seen.
 pub(super) const MOST_ASSUMED: usize = 1_000;
+/// Pods of these workloads, each of which is placed.
+pub(super) const MOST_ASSUMED_PODS: usize = 20_000;
 /// Pods that are counted.
 const MOST_COUNTED: usize = 200_000;
 
@@ -135,7 +137,7 @@ pub fn answer(request: &EstimateRequest, profiles: &Profiles) -> Result<Estimate
 /// The pods of workloads that are decided and not yet seen.
 fn assumed(requests: &[AssumedRequest], snapshot: &Snapshot, at: &Path<'_>, faults: &mut Faults) -> Vec<Assumed> {
     bounded(requests.len(), MOST_ASSUMED, at, faults);
-    let mut read = Vec::new();
+    let (mut read, mut total) = (Vec::new(), 0_i64);
     for (index, AssumedRequest { namespace, components }) in requests.iter().take(MOST_ASSUMED).enumerate() {
         let at = at.index(index);
         let list_at = at.child("components");
@@ -149,8 +151,12 @@ fn assumed(requests: &[AssumedRequest], snapshot: &Snapshot, at: &Path<'_>, faul
             }
             let sent = component.template.as_deref();
             let pod = template(sent, namespace, snapshot, &at.child("template"), faults);
+            total = total.saturating_add(replicas);
             read.push(Assumed { pod: Arc::new(pod), replicas: usize::try_from(replicas).unwrap_or(0) });
         }
+    }
+    if usize::try_from(total).is_ok_and(|total| total > MOST_ASSUMED_PODS) {
+        faults.invalid(at, total, format!("replicas are at most {MOST_ASSUMED_PODS} in all"));
     }
     read
 }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::{
     bounded,
-    estimate::MOST_ASSUMED,
+    estimate::{MOST_ASSUMED, MOST_ASSUMED_PODS},
     request::{MOST_COMPONENTS, MOST_REPLICAS},
 };
 use crate::{
@@ -185,6 +185,10 @@ fn assumed(workloads: &[AssumedWorkload], at: &Path<'_>, faults: &mut Faults) ->
     for (index, workload) in workloads.iter().take(MOST_ASSUMED).enumerate() {
         let at = at.index(index);
         read.extend(components(&workload.components, &workload.namespace, &at.child("components"), faults));
+    }
+    let total: usize = read.iter().map(|of| of.count).sum();
+    if total > MOST_ASSUMED_PODS {
+        faults.invalid(at, total, format!("replicas are at most {MOST_ASSUMED_PODS} in all"));
     }
     read
 }

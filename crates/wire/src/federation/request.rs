@@ -436,6 +436,14 @@ impl PlacementRequest {
             }
             spread.push(read);
         }
+        // Karmada's answer then is a selection that has too many clusters.
+        let most = spread.iter().find(|of| of.by == SpreadBy::Cluster).and_then(|of| of.max).unwrap_or(usize::MAX);
+        if self.cluster_objects.is_none()
+            && let Some((index, group)) = spread.iter().enumerate().find(|(_, of)| of.by.is_grouping() && of.min > most)
+        {
+            let rule = format!("more groups than clusters: the spread by cluster has maxGroups {most}");
+            faults.invalid(&at.index(index).child("minGroups"), group.min, rule);
+        }
         if !spread.is_empty() && !spread.iter().any(|of| of.by == SpreadBy::Cluster) {
             faults.required(&at, "one by \"cluster\" has to be among them: how many clusters there may be");
         }
