@@ -25,6 +25,9 @@ const REST: Duration = Duration::from_secs(30);
 /// Writes of one caller, one after the other.
 const WRITES: usize = 300;
 
+/// Objects of one import.
+const AT_ONCE: usize = 10_000;
+
 /// Statements that read a feed.
 const FEED: &str = "%o.rev > $4 ORDER BY o.rev%";
 
@@ -81,16 +84,19 @@ pub(super) async fn measure(fixture: &mut Fixture<'_>, report: &mut Report) -> R
 }
 
 /// Stores a cluster of small objects.
-async fn fill(client: &Client, url: &str, nodes: usize, pods: usize) -> Result<(), String> {
-    let shape = Shape { filled: false, ..json::waiting("pod", "default") };
-    let on = |i: usize| podberth_testkit::large::node_name(i % nodes);
-    let mut objects: Vec<String> = (0..nodes).map(node).collect();
-    objects.extend((0..pods).map(|i| shape.pod(i, Some(&on(i)))));
-    import(client, url, &objects).await.map(drop)
+pub(super) async fn fill(client: &Client, url: &str, nodes: usize, pods: usize) -> Result<(), String> {
+    let shape = Shape { filled: false, ..json::waiting("pod", "") };
+    let nodes_of: Vec<String> = (0..nodes).map(node).collect();
+    let pods_of: Vec<String> =
+        (0..pods).map(|i| shape.pod(i, Some(&podberth_testkit::large::node_name(i % nodes)))).collect();
+    for objects in nodes_of.chunks(AT_ONCE).chain(pods_of.chunks(AT_ONCE)) {
+        import(client, url, objects).await?;
+    }
+    Ok(())
 }
 
 /// A node without what decisions do not read.
-pub(super) fn node(i: usize) -> String {
+fn node(i: usize) -> String {
     let name = podberth_testkit::large::node_name(i);
     let offer = r#"{"cpu":"32","memory":"128Gi","pods":"110"}"#;
     format!(

@@ -7,26 +7,18 @@ use serde_json::json;
 
 use super::{
     client::Client,
-    clusters::{ask, node},
-    fixture::{Fixture, import},
+    clusters::{ask, fill},
+    fixture::Fixture,
     report::{Report, number},
     server::Server,
     times::{Times, sample},
 };
-use podberth_testkit::{
-    json::{self, Shape},
-    large::node_name,
-};
-
 /// Replicas that are placed.
 const REPLICAS: i64 = 1_000;
 
 /// Calls of each sort, unless they take longer than this together.
 const CALLS: usize = 50;
 const BUDGET: Duration = Duration::from_secs(30);
-
-/// Objects of one import.
-const AT_ONCE: usize = 10_000;
 
 /// Names that no other part makes.
 fn name(i: usize) -> String {
@@ -78,17 +70,6 @@ pub(super) async fn measure(fixture: &mut Fixture<'_>, report: &mut Report) -> R
         add(figure, told, Some(times.percentile(50)), "ms", note);
     }
     fixture.end().await
-}
-
-/// Stores a cluster of small objects.
-async fn fill(client: &Client, url: &str, nodes: usize, pods: usize) -> Result<(), String> {
-    let shape = Shape { filled: false, ..json::waiting("pod", "default") };
-    let nodes_of: Vec<String> = (0..nodes).map(node).collect();
-    let pods_of: Vec<String> = (0..pods).map(|i| shape.pod(i, Some(&node_name(i % nodes)))).collect();
-    for objects in nodes_of.chunks(AT_ONCE).chain(pods_of.chunks(AT_ONCE)) {
-        import(client, url, objects).await?;
-    }
-    Ok(())
 }
 
 /// The clusters that are asked about, and who asks.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State, http::StatusCode};
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -130,7 +130,7 @@ pub struct ClusterRequest {
 
 /// Refuses fields of the Cluster object, which has a path of its own. A body that cannot be read is left to the parser.
 fn refuse_others(name: &str, body: &[u8]) -> Result<()> {
-    let fields: BTreeMap<String, IgnoredAny> = serde_json::from_slice(body).unwrap_or_default();
+    let fields: serde_json::Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
     let others: Vec<&str> = fields.keys().map(|field| &**field).filter(|field| *field != "source").collect();
     if others.is_empty() {
         return Ok(());
