@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use crate::{
     documents::conforms,
     objects::{node, pod},
-    server::Server,
+    server::{Server, Setup},
 };
 
 const CLUSTERS: &str = "/apis/podberth.io/v1/clusters";
@@ -33,6 +33,7 @@ async fn placed(server: &Server, cluster: &str, name: &str) {
     let mut pod = pod(name);
     pod["metadata"]["labels"]["podberth.io/placement"] = "web".into();
     pod["spec"]["nodeName"] = "n".into();
+    pod["spec"]["containers"][0]["image"] = "web".into();
     pod["status"] =
         json!({"phase": "Running", "startTime": LONG_AGO, "conditions": [{"type": "Ready", "status": "True"}]});
     server.post(&format!("/clusters/{cluster}/api/v1/namespaces/shop/pods"), &pod).await.is(201);
@@ -260,8 +261,12 @@ pub async fn no_pod_leaves_without_room_elsewhere(server: Server) {
 }
 
 pub async fn copies_stand_for_those_that_go_and_for_no_others(server: Server) {
+    // Finalizers hold deletions up.
+    let server = Server::start(server.state.store.clone(), Setup::strict());
     for name in ["down", "too", "up"] {
         cluster(&server, name).await;
+        let namespaces = format!("/clusters/{name}/api/v1/namespaces");
+        server.post(&namespaces, &json!({"metadata": {"name": "shop"}})).await.is(201);
     }
     placed(&server, "down", "a").await;
     let merge = ("content-type", "application/merge-patch+json");
@@ -272,6 +277,7 @@ pub async fn copies_stand_for_those_that_go_and_for_no_others(server: Server) {
     let mut decoy = pod("decoy");
     decoy["metadata"]["labels"] = json!({"podberth.io/placement": "web", "podberth.io/moved-from": uid});
     decoy["spec"]["nodeName"] = "n".into();
+    decoy["spec"]["containers"][0]["image"] = "web".into();
     server.post("/clusters/up/api/v1/namespaces/shop/pods", &decoy).await.is(201);
     // A cluster that is being deleted takes nothing.
     server.ask("PATCH", &format!("{CLUSTERS}/too"), merge, finalizers.to_string()).await.is(200);
