@@ -43,7 +43,7 @@ struct Part {
     names: Vec<String>,
 }
 
-/// What is to be done with an answer.
+/// The way in which an answer is committed.
 #[derive(Clone, Copy)]
 pub(super) struct Order {
     pub(super) commit: Commit,
@@ -52,7 +52,7 @@ pub(super) struct Order {
     pub(super) seed: u64,
 }
 
-/// What a commit did.
+/// The result of a commit.
 pub(super) struct Done {
     /// The label of its pods.
     pub(super) placement: String,
