@@ -140,7 +140,7 @@ pub async fn faulty_clusters_are_refused(server: Server) {
 
 pub async fn the_path_of_the_source_tells_where_the_object_is(server: Server) {
     for (body, fields) in
-        [(cluster("eu-1"), "apiVersion, kind, metadata, spec"), (json!({"source": null, "region": "eu"}), "region")]
+        [(cluster("eu-1"), "kind, apiVersion, metadata, spec"), (json!({"source": null, "region": "eu"}), "region")]
     {
         let refusal = server.put("/clusters/eu-1", &body).await.refusal(400);
         assert!(refusal.starts_with(&format!("{fields}: Forbidden: this path takes source alone")), "{refusal}");
