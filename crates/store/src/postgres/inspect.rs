@@ -201,10 +201,12 @@ impl Facts {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it stands beside findings without a remark")]
 fn note(text: &str) -> Option<Remark> {
     Some(Remark::Note(text.to_owned()))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it stands beside findings without a remark")]
 fn problem(text: &str) -> Option<Remark> {
     Some(Remark::Problem(text.to_owned()))
 }

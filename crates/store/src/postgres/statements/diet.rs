@@ -6,9 +6,10 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use sqlparser::ast::JoinOperator::{CrossJoin, Inner, Join as Joined, Left, LeftOuter};
 use sqlparser::ast::{
-    Delete, Expr, FromTable, Insert, Join, JoinConstraint, JoinOperator, Select, SelectItem, SetExpr, Statement as Sql,
-    TableFactor, TableObject, TableWithJoins, Update, UpdateTableFromKind, Visit, Visitor,
+    Delete, Expr, FromTable, Insert, Join, JoinConstraint, Select, SelectItem, SetExpr, Statement as Sql, TableFactor,
+    TableObject, TableWithJoins, Update, UpdateTableFromKind, Visit, Visitor,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
@@ -100,8 +101,12 @@ impl Checker {
     /// Each table names its cluster.
     fn check(&mut self, from: &[TableWithJoins], selection: Option<&Expr>) {
         let (mut tables, mut conditions) = (Vec::new(), Vec::new());
-        from.iter().for_each(|part| collect(part, &mut tables, &mut conditions));
-        selection.into_iter().for_each(|selection| conjuncts(selection, &mut conditions));
+        for part in from {
+            collect(part, &mut tables, &mut conditions);
+        }
+        if let Some(selection) = selection {
+            conjuncts(selection, &mut conditions);
+        }
         let is_one = tables.len() == 1;
         let joins = conditions.iter().filter(|condition| {
             let sides = condition.split_once(" = ");
@@ -188,8 +193,7 @@ fn collect(part: &TableWithJoins, tables: &mut Vec<Table>, conditions: &mut Vec<
     table(&part.relation, conditions);
     for Join { relation, join_operator, .. } in &part.joins {
         table(relation, conditions);
-        use JoinOperator::{CrossJoin, Inner, Join, Left, LeftOuter};
-        if let Join(on) | Inner(on) | Left(on) | LeftOuter(on) | CrossJoin(on) = join_operator
+        if let Joined(on) | Inner(on) | Left(on) | LeftOuter(on) | CrossJoin(on) = join_operator
             && let JoinConstraint::On(on) = on
         {
             conjuncts(on, conditions);
