@@ -214,7 +214,7 @@ impl Affinity {
             && (self.names.is_empty() || has(&self.names))
     }
 
-    /// How many steps of [`work`](crate::work) it takes to hold it against one cluster.
+    /// How many steps of [`work`] it takes to hold it against one cluster.
     pub(super) fn cost(&self) -> u64 {
         let fields = self.fields.len();
         self.selector.cost() + (fields + (self.names.len() + self.exclude.len()) / 8) as u64

@@ -67,7 +67,7 @@ pub(super) struct Stand<'a> {
 }
 
 /// Writes rows in their state after the batch; returns their number. All have equal parameters up to `$7`, those that write bodies up to `$13`; then
-/// comes that of [`overwrites!`], and those of [`Stand`].
+/// comes that of `overwrites!`, and those of [`Stand`].
 pub(super) struct Statement {
     /// Where no history is kept.
     pub(super) plain: Forms,
