@@ -4,15 +4,12 @@
 //! then has at most `maxSkew` more than the group with the fewest. All selected groups count, also one that has no room left: the others may then have `maxSkew` more than it. Replicas that
 //! are there already are not moved, so a skew among them stays until further replicas even it out; where replicas go, they go from the groups with the most.
 
-use std::{
-    cmp::{Ordering, Reverse},
-    collections::{BTreeMap, BinaryHeap},
-};
+use std::collections::{BTreeMap, BinaryHeap};
 
 use super::{
     Division, Request, Spread,
     selected::{SOURCES, Selected},
-    webster::Ties,
+    webster::{Claim, Ties},
 };
 use crate::{model::Name, work};
 
@@ -91,58 +88,23 @@ fn fewer(mut counts: Vec<i64>, over: i64) -> Vec<i64> {
     counts
 }
 
-/// A group's claim on the next replica; the greatest gets it: that on a node which is there, then the highest weight per replica.
-struct Claim<'a> {
-    source: Reverse<usize>,
-    quotient: f64,
-    given: Reverse<i64>,
-    name: &'a Name,
-    ties: Ties,
-    group: usize,
-}
-
-impl<'a> Claim<'a> {
-    /// The claim of a group that has got so many; `None` if it has no room for more.
-    fn of(groups: &'a [Group<'_>], group: usize, given: i64, ties: Ties) -> Option<Self> {
-        let Group { name, rooms, weights, .. } = &groups[group];
-        let mut within = given;
-        for source in 0..SOURCES {
-            if within < rooms[source] && weights[source] > 0 {
-                let quotient = weights[source] as f64 / (2 * within + 1) as f64;
-                return Some(Self { source: Reverse(source), quotient, given: Reverse(given), name, ties, group });
-            }
-            within -= rooms[source];
+/// The claim of a group that has got so many: on a node that is there, then on others; `None` if it has no room for more.
+fn claim<'a>(groups: &'a [Group<'_>], at: usize, given: i64, ties: Ties) -> Option<Claim<'a>> {
+    let Group { name, rooms, weights, .. } = &groups[at];
+    let mut within = given;
+    for source in 0..SOURCES {
+        if within < rooms[source] && weights[source] > 0 {
+            return Some(Claim::new((at, name), (source, weights[source]), (given, within), ties));
         }
-        None
+        within -= rooms[source];
     }
+    None
 }
-
-impl Ord for Claim<'_> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let by_source = self.source.cmp(&other.source);
-        let by_weight = || self.quotient.total_cmp(&other.quotient).then_with(|| self.given.cmp(&other.given));
-        by_source.then_with(by_weight).then_with(|| self.ties.order(self.name, other.name))
-    }
-}
-
-impl PartialOrd for Claim<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Claim<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Claim<'_> {}
 
 /// Gives so many replicas away.
 fn more(groups: &[Group<'_>], mut counts: Vec<i64>, replicas: i64, max_skew: i64, ties: Ties) -> Vec<i64> {
     let mut given = vec![0_i64; groups.len()];
-    let claim = |group: usize, given: i64| Claim::of(groups, group, given, ties);
+    let claim = |group: usize, given: i64| claim(groups, group, given, ties);
     let mut claims: BinaryHeap<Claim<'_>> = (0..groups.len()).filter_map(|group| claim(group, 0)).collect();
     // Claims of groups that have as many as they may have until the group with the fewest has more.
     let mut waiting = Vec::new();
@@ -156,7 +118,7 @@ fn more(groups: &[Group<'_>], mut counts: Vec<i64>, replicas: i64, max_skew: i64
     while left > 0 {
         let Some(first) = claims.pop() else { break };
         work::spend(1);
-        let group = first.group;
+        let group = first.party;
         if counts[group] + 1 - least > max_skew {
             waiting.push(first);
             continue;

@@ -35,7 +35,7 @@ impl Ties {
     }
 
     /// The order of two claims that are equal otherwise: the greater one goes first.
-    pub(super) fn order(self, mine: &Name, its: &Name) -> Ordering {
+    fn order(self, mine: &Name, its: &Name) -> Ordering {
         match self {
             Self::Ascending => its.cmp(mine),
             Self::Descending => mine.cmp(its),
@@ -43,26 +43,35 @@ impl Ties {
     }
 }
 
-/// A party's claim on the next seat; the greatest gets it.
-struct Claim<'a> {
+/// A party's claim on the next seat; the greatest gets it: that on the first source, then the one with the highest weight per seat.
+pub(super) struct Claim<'a> {
+    source: Reverse<usize>,
     quotient: f64,
-    seats: i64,
+    seats: Reverse<i64>,
     name: &'a Name,
     ties: Ties,
-    party: usize,
+    /// The place of the party.
+    pub(super) party: usize,
 }
 
-impl Claim<'_> {
-    fn key(&self) -> (f64, Reverse<i64>) {
-        (self.quotient, Reverse(self.seats))
+impl<'a> Claim<'a> {
+    /// The claim of a party with so many seats, `within` of them from the source.
+    pub(super) fn new(
+        (party, name): (usize, &'a Name),
+        (source, weight): (usize, i64),
+        (seats, within): (i64, i64),
+        ties: Ties,
+    ) -> Self {
+        let quotient = weight as f64 / (2 * within + 1) as f64;
+        Self { source: Reverse(source), quotient, seats: Reverse(seats), name, ties, party }
     }
 }
 
 impl Ord for Claim<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        let ((mine, my_seats), (its, its_seats)) = (self.key(), other.key());
-        let by_name = || self.ties.order(self.name, other.name);
-        mine.total_cmp(&its).then_with(|| my_seats.cmp(&its_seats)).then_with(by_name)
+        let by_source = self.source.cmp(&other.source);
+        let by_weight = || self.quotient.total_cmp(&other.quotient).then_with(|| self.seats.cmp(&other.seats));
+        by_source.then_with(by_weight).then_with(|| self.ties.order(self.name, other.name))
     }
 }
 
@@ -85,9 +94,8 @@ pub(super) fn allocate(seats: i64, parties: &[Party<'_>], ties: Ties) -> Vec<i64
     let mut given = vec![0; parties.len()];
     let claim = |party: usize, seats: i64| {
         let Party { name, weight, most } = parties[party];
-        let quotient = weight as f64 / (2 * seats + 1) as f64;
         let takes = weight > 0 && most.is_none_or(|most| seats < most);
-        takes.then_some(Claim { quotient, seats, name, ties, party })
+        takes.then(|| Claim::new((party, name), (0, weight), (seats, seats), ties))
     };
     let mut claims: BinaryHeap<Claim<'_>> = (0..parties.len()).filter_map(|party| claim(party, 0)).collect();
     for _ in 0..seats {
