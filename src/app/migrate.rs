@@ -27,17 +27,21 @@ pub struct Migrate {
 pub async fn migrate(command: &Migrate) -> Result<(String, bool), Error> {
     let settings = &command.settings;
     telemetry::log(settings.log_level.filter(), settings.log_format);
+    let (url, options) = (database::url(settings)?, database::options(settings));
     if command.check {
-        let findings = store::inspect(&database::url(settings)?, &database::options(settings)).await?;
+        let findings = store::inspect(&url, &options).await?;
         let is_good = !findings.iter().any(|found| matches!(found.remark, Some(Remark::Problem(_))));
         return Ok((shown(&findings), is_good));
+    }
+    if command.citus {
+        store::can_distribute(&url, &options).await?;
     }
     let store = database::open(settings, true).await?;
     store.migrate().await?;
     store.close().await;
     info!("the database's schema is up to date");
     if command.citus {
-        store::distribute(&database::url(settings)?, &database::options(settings)).await?;
+        store::distribute(&url, &options).await?;
         info!("the tables are spread over the servers of Citus");
     }
     Ok((String::new(), true))

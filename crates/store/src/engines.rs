@@ -36,6 +36,15 @@ pub async fn distribute(url: &str, options: &Options) -> Result<(), StoreError> 
     postgres::distribute(url, options).await
 }
 
+/// Refuses a database whose tables cannot be spread, and changes nothing.
+///
+/// # Errors
+/// Why not; why it cannot be reached.
+pub async fn can_distribute(url: &str, options: &Options) -> Result<(), StoreError> {
+    only_postgres(url)?;
+    postgres::can_distribute(url, options).await
+}
+
 /// Looks at a PostgreSQL: what it is, and what of it does not fit.
 ///
 /// # Errors

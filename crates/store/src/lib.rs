@@ -69,7 +69,7 @@ mod sqlite;
 
 pub use body::Body;
 pub use contract::{Connections, Past, Schema, Storage, Store, Upkeep};
-pub use engines::{distribute, inspect, open, unverified};
+pub use engines::{can_distribute, distribute, inspect, open, unverified};
 pub use error::StoreError;
 pub use feed::{Bodies, Changes, Cursor, Head};
 pub use guard::Writable;

@@ -49,7 +49,7 @@ mod statements;
 mod vouch;
 mod write;
 
-pub(super) use citus::distribute;
+pub(super) use citus::{can_distribute, distribute};
 pub(super) use inspect::inspect;
 pub use inspect::{Finding, Remark};
 pub use plans::PlanMode;

@@ -41,14 +41,7 @@ pub(crate) async fn distribute(url: &str, options: &Options) -> Result<(), Store
     let (server, _) = first_contact(&servers::parse(url)?, options).await?;
     let mut connection = PgConnection::connect_with(&server).await?;
     connection.execute(MIGRATION_LOCK_TIMEOUT).await?;
-    match Citus::of(&mut connection).await? {
-        Some(Citus { servers: 1.., .. }) => {}
-        Some(_) => return Err(StoreError::Denied(Citus::NO_SERVER.into())),
-        None => {
-            let how = "CREATE EXTENSION citus in this database on each server, and citus_add_node for each on this one";
-            return Err(StoreError::Denied(format!("the database has no Citus: run {how}")));
-        }
-    }
+    check(&mut connection).await?;
     let is_ours: bool =
         sqlx::query_scalar("SELECT to_regclass('cluster_directory') IS NOT NULL").fetch_one(&mut connection).await?;
     if !is_ours {
@@ -64,6 +57,25 @@ pub(crate) async fn distribute(url: &str, options: &Options) -> Result<(), Store
     configure(&mut connection).await;
     connection.close().await?;
     Ok(())
+}
+
+/// Refuses a database over which nothing can be spread.
+pub(crate) async fn can_distribute(url: &str, options: &Options) -> Result<(), StoreError> {
+    let (server, _) = first_contact(&servers::parse(url)?, options).await?;
+    let mut connection = PgConnection::connect_with(&server).await?;
+    check(&mut connection).await?;
+    Ok(connection.close().await?)
+}
+
+async fn check(connection: &mut PgConnection) -> Result<(), StoreError> {
+    match Citus::of(connection).await? {
+        Some(Citus { servers: 1.., .. }) => Ok(()),
+        Some(_) => Err(StoreError::Denied(Citus::NO_SERVER.into())),
+        None => {
+            let how = "CREATE EXTENSION citus in this database on each server, and citus_add_node for each on this one";
+            Err(StoreError::Denied(format!("the database has no Citus: run {how}")))
+        }
+    }
 }
 
 async fn spread(connection: &mut PgConnection, table: &str, sql: &'static str) -> Result<(), StoreError> {

@@ -98,23 +98,19 @@ impl Postgres {
     ) -> Result<Option<Record>, StoreError> {
         let mut transaction = self.within(connection.begin_with(READ)).await?;
         let (id, _, revision) = self.past(&mut transaction, cluster, Some(revision)).await?;
-        let now = sqlx::query_as(GET_UNCHANGED)
-            .bind(id)
-            .bind(&*key.kind)
-            .bind(&key.namespace)
-            .bind(&key.name)
-            .bind(signed(revision))
-            .fetch_optional(&mut *transaction);
-        let mut row: Option<ObjectRow> = self.within(now).await?;
-        if row.is_none() {
-            let then = sqlx::query_as(GET_CHANGED)
+        let mut row: Option<ObjectRow> = None;
+        for sql in [GET_UNCHANGED, GET_CHANGED] {
+            let found = sqlx::query_as(sql)
                 .bind(id)
                 .bind(&*key.kind)
                 .bind(&key.namespace)
                 .bind(&key.name)
                 .bind(signed(revision))
                 .fetch_optional(&mut *transaction);
-            row = self.within(then).await?;
+            row = self.within(found).await?;
+            if row.is_some() {
+                break;
+            }
         }
         self.within(transaction.commit()).await?;
         Ok(row.map(ObjectRow::into_record).transpose()?.filter(|record| !record.deleted))
