@@ -123,7 +123,7 @@ fn every_recorded_estimate_is_ours() {
             let request: EstimateRequest =
                 decode::from_slice(case["request"].to_string().as_bytes()).expect("it is read");
             let expected = case["expect"]["maxReplicas"].as_i64();
-            let found = match estimate::answer(&request, &profiles) {
+            let found = match estimate::answer(request, &profiles) {
                 Ok(report) if Some(report.max_replicas) == expected => return None,
                 Ok(report) => format!("{}, expected {expected:?}", report.max_replicas),
                 Err(causes) => told(&causes),

@@ -88,19 +88,41 @@ struct Move {
     to: Option<(Name, Name)>,
 }
 
+/// A cluster as it was found.
+struct Found {
+    cluster: Arc<Cluster>,
+    view: Arc<View>,
+    /// Its object, if it has one.
+    member: Option<Arc<Member>>,
+}
+
+/// The clusters at a moment, their moves that are meant, and how many more there are.
+async fn moves(service: &Service, meant: Meant, now: i64) -> Result<(Fleet, Vec<Move>, usize)> {
+    let members = service.clusters.fleet().await?.members();
+    let mut all = Vec::new();
+    for cluster in clusters::all(service).await? {
+        let view = service.clusters.get(&cluster.name).await?.view();
+        let member = members.get(&cluster.name).cloned();
+        all.push(Found { cluster, view, member });
+    }
+    compute_long(true, move || {
+        let fleet = Fleet::of(all);
+        let (moves, remaining) = fleet.moves(&meant, now);
+        (fleet, moves, remaining)
+    })
+    .await
+}
+
 impl Fleet {
-    async fn read(service: &Service) -> Result<Self> {
-        let members = service.clusters.fleet().await?.members();
+    fn of(all: Vec<Found>) -> Self {
         let (mut sites, mut ready, mut copies, mut mirrors) =
             (Vec::new(), Vec::new(), BTreeMap::new(), BTreeSet::new());
-        for cluster in clusters::all(service).await? {
-            let is_ready = |status: ConditionStatus| status == ConditionStatus::True;
-            let down = cluster.condition(READY).filter(|condition| !is_ready(condition.status));
-            let view = service.clusters.get(&cluster.name).await?.view();
-            let member = members.get(&cluster.name);
+        for Found { cluster, view, member } in all {
             if member.is_none() && view.snapshot.nodes().next().is_none() {
                 continue;
             }
+            let is_ready = |status: ConditionStatus| status == ConditionStatus::True;
+            let down = cluster.condition(READY).filter(|condition| !is_ready(condition.status));
             // One that has ended, or is to, goes nowhere, and stands for nobody.
             let is_there = |pod: &Pod| pod.is_assigned() && !pod.terminal && !pod.terminating;
             let placed = |pod: &&Arc<Pod>| pod.labels.has(PLACEMENT) && is_there(pod);
@@ -110,23 +132,21 @@ impl Fleet {
                     copies.insert(copy_key(from, pod), (cluster.name.clone(), pod.clone()));
                 }
             }
-            let is_mirror = view.source().is_some();
-            if is_mirror {
+            if view.source().is_some() {
                 mirrors.insert(cluster.name.clone());
             }
-            if down.is_none() && cluster.deleted.is_none() {
-                ready.push(Ready { cluster: cluster.clone(), view: view.clone() });
-            }
-            let last_move = member.and_then(|member| member.moved_at);
             sites.push(Site {
                 name: cluster.name.clone(),
                 // One of which it is not known since when is never due.
                 down_since: down.map(|condition| condition.since.unwrap_or(i64::MAX)),
-                last_move,
+                last_move: member.and_then(|member| member.moved_at),
                 taints: cluster.taints.clone(),
                 pods,
                 budgets: view.snapshot.disruption_budgets().cloned().collect(),
             });
+            if down.is_none() && cluster.deleted.is_none() {
+                ready.push(Ready { cluster, view });
+            }
         }
         // A copy whose original is there yet is half of a move, and none to move itself.
         let originals: BTreeSet<Name> = sites.iter().flat_map(|site| &site.pods).map(|pod| pod.uid.clone()).collect();
@@ -136,7 +156,7 @@ impl Fleet {
         }
         // Mirrors last: nothing can be moved there from here.
         ready.sort_by_key(|ready: &Ready| mirrors.contains(&ready.cluster.name));
-        Ok(Self { sites, ready, copies, mirrors })
+        Self { sites, ready, copies, mirrors }
     }
 
     /// The moves that are meant, each with its place, and how many more there are.
@@ -236,12 +256,7 @@ async fn check(service: &Service, caller: &Caller, verb: &'static str) -> Result
 pub async fn list(service: &Service, caller: &Caller, meant: Meant) -> Result<EvictionList> {
     check(service, caller, "list").await?;
     let now = clock::now_nanoseconds();
-    let fleet = Fleet::read(service).await?;
-    let (fleet, moves, remaining) = compute_long(true, move || {
-        let (moves, remaining) = fleet.moves(&meant, now);
-        (fleet, moves, remaining)
-    })
-    .await?;
+    let (fleet, moves, remaining) = moves(service, meant, now).await?;
     let message = fleet.message(&moves);
     let mut sights = Sights::new(service, caller);
     let mut items = Vec::new();
@@ -275,12 +290,7 @@ pub async fn list(service: &Service, caller: &Caller, meant: Meant) -> Result<Ev
 pub async fn carry_out(service: &Service, caller: &Caller, meant: Meant, dry_run: bool) -> Result<EvictionReport> {
     check(service, caller, "create").await?;
     let now = clock::now_nanoseconds();
-    let fleet = Fleet::read(service).await?;
-    let (fleet, moves, remaining) = compute_long(true, move || {
-        let (moves, remaining) = fleet.moves(&meant, now);
-        (fleet, moves, remaining)
-    })
-    .await?;
+    let (fleet, moves, remaining) = moves(service, meant, now).await?;
     if !dry_run {
         release(service, &fleet).await?;
     }

@@ -4,11 +4,13 @@
 //! `allOrNothing`. When all clusters have them, they stay so (`reserve`), or are bound (`bind`). If one has not, all are taken back. A reservation of a server that
 //! dies half-way ends with its time.
 
+use std::sync::Arc;
+
 use futures_util::{StreamExt, stream};
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use uuid::Uuid;
 
-use super::own::{Answer, Question};
+use super::own::{Answer, Question, Template};
 use crate::{
     core::access::ResourceAttributes,
     service::{
@@ -37,7 +39,7 @@ const WITHIN: u32 = 60;
 
 /// The pods of one cluster.
 struct Part {
-    cluster: std::sync::Arc<str>,
+    cluster: Arc<str>,
     pods: Vec<Box<RawValue>>,
     /// As `namespace/name`.
     names: Vec<String>,
@@ -60,7 +62,7 @@ pub(super) struct Done {
     pub(super) pods: Pods,
 }
 
-type Pods = Vec<(std::sync::Arc<str>, Vec<ScheduledPod>)>;
+type Pods = Vec<(Arc<str>, Vec<ScheduledPod>)>;
 
 /// Commits an answer.
 ///
@@ -70,12 +72,13 @@ pub(super) async fn commit(
     service: &Service,
     who: (&Caller, &AskedBy),
     order: Order,
-    question: &Question,
-    answer: &Answer,
+    question: Arc<Question>,
+    answer: Arc<Answer>,
 ) -> Result<Done> {
     let mut placement = Uuid::new_v4().simple().to_string();
     placement.truncate(8);
-    let parts = parts(question, answer, &placement)?;
+    let (of, label) = (question.clone(), placement.clone());
+    let parts = compute_long(true, move || parts(&of, &answer, &label)).await??;
     let seconds = if order.commit == Commit::Bind { WITHIN } else { order.seconds };
     let reserve =
         |part: &Part| ScheduleRequest { pods: Some(part.pods.clone()), assume: Some(seconds), ..asked(order) };
@@ -103,19 +106,22 @@ fn asked(order: Order) -> ScheduleRequest {
 
 /// The new pods of each cluster, under names that no other placement has, and no other cluster of this one: a pod may move to any of them.
 fn parts(question: &Question, answer: &Answer, placement: &str) -> Result<Vec<Part>> {
+    let templates: Vec<(Value, &Template)> = question
+        .templates()
+        .iter()
+        .map(|of| Ok((serde_json::from_str(of.json.get()).map_err(Error::internal)?, of)))
+        .collect::<Result<_>>()?;
     let (mut parts, mut number) = (Vec::new(), 0_usize);
     for share in &answer.outcome.shares {
         let new = answer.new_replicas(&share.cluster, share.replicas);
         let mut part = Part { cluster: share.cluster.clone(), pods: Vec::new(), names: Vec::new() };
-        for _ in 0..new {
-            for of in question.templates() {
-                for _ in 0..of.count {
-                    number += 1;
-                    let (pod, name) = template::numbered(&of.json, placement, number)
-                        .map_err(|error| Error::BadRequest(format!("{}: {error}", of.at)))?;
-                    part.pods.push(pod);
-                    part.names.push(name);
-                }
+        for (template, of) in (0..new).flat_map(|_| &templates) {
+            for _ in 0..of.count {
+                number += 1;
+                let (pod, name) = template::numbered(template, placement, number)
+                    .map_err(|error| Error::BadRequest(format!("{}: {error}", of.at)))?;
+                part.pods.push(pod);
+                part.names.push(name);
             }
         }
         if !part.pods.is_empty() {
@@ -132,10 +138,10 @@ async fn each(
     policy: Option<&str>,
     parts: &[Part],
     request: impl Fn(&Part) -> ScheduleRequest,
-) -> Vec<Result<(std::sync::Arc<str>, Vec<ScheduledPod>)>> {
+) -> Vec<Result<(Arc<str>, Vec<ScheduledPod>)>> {
     let runs = parts.iter().map(|part| (part.cluster.clone(), request(part)));
     let runs: Vec<_> = runs.collect();
-    let run = |(cluster, request): (std::sync::Arc<str>, ScheduleRequest)| async move {
+    let run = |(cluster, request): (Arc<str>, ScheduleRequest)| async move {
         let pods = scheduled(service, who, policy, &cluster, request).await?;
         Ok::<_, Error>((cluster, pods))
     };
@@ -147,7 +153,7 @@ async fn scheduled(
     service: &Service,
     (caller, by): (&Caller, &AskedBy),
     policy: Option<&str>,
-    cluster: &std::sync::Arc<str>,
+    cluster: &Arc<str>,
     request: ScheduleRequest,
 ) -> Result<Vec<ScheduledPod>> {
     let context = context::take(service, cluster, Fresh::default()).await?;
@@ -174,7 +180,7 @@ async fn scheduled(
 ///
 /// # Errors
 /// The first one of any cluster; a conflict where a pod has another result.
-fn settled(results: Vec<Result<(std::sync::Arc<str>, Vec<ScheduledPod>)>>, wanted: ScheduleResult) -> Result<Pods> {
+fn settled(results: Vec<Result<(Arc<str>, Vec<ScheduledPod>)>>, wanted: ScheduleResult) -> Result<Pods> {
     let done = results.into_iter().collect::<Result<Pods>>()?;
     let other = done.iter().find_map(|(cluster, pods)| Some((cluster, pods.iter().find(|pod| pod.result != wanted)?)));
     let Some((cluster, pod)) = other else { return Ok(done) };

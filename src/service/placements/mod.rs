@@ -68,7 +68,7 @@ pub async fn place(
             Order { commit: request.commit, seconds: request.ttl_seconds.unwrap_or(TTL_SECONDS), seed: request.seed };
         let (service, caller, by) = (service.clone(), caller.clone(), by.clone());
         let (question, answered) = (question.clone(), answer.clone());
-        let committing = async move { commit::commit(&service, (&caller, &by), order, &question, &answered).await };
+        let committing = async move { commit::commit(&service, (&caller, &by), order, question, answered).await };
         // It comes to its end, or is taken back, also if the client leaves.
         match tokio::spawn(Here::carry(Here::now(), committing)).await.map_err(Error::internal)? {
             Ok(done) => return Ok(told::committed(told::report(&answer), &done, request.commit)),
@@ -83,7 +83,7 @@ pub async fn place(
 /// # Errors
 /// The faults of the request, by their fields.
 pub async fn estimate(request: EstimateRequest) -> Result<EstimateReport> {
-    let work = move || estimate::answer(&request, &own::newest_defaults()?).map_err(|causes| refused(&causes));
+    let work = move || estimate::answer(request, &own::newest_defaults()?).map_err(|causes| refused(&causes));
     compute_long(false, work).await?
 }
 

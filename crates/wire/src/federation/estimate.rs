@@ -22,7 +22,7 @@ use podberth_core::{
     policy::Profiles,
     snapshot::Snapshot,
 };
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 /// Workloads that are decided and not yet seen.
 pub(super) const MOST_ASSUMED: usize = 1_000;
@@ -95,10 +95,16 @@ pub struct EstimateReport {
 ///
 /// # Errors
 /// All faults, by their fields.
-pub fn answer(request: &EstimateRequest, profiles: &Profiles) -> Result<EstimateReport, Vec<Cause>> {
+pub fn answer(mut request: EstimateRequest, profiles: &Profiles) -> Result<EstimateReport, Vec<Cause>> {
     let mut faults = Faults::default();
     let at = &Path::ROOT;
-    let cluster = Cluster { nodes: request.nodes.clone(), pods: request.pods.clone(), ..Cluster::default() };
+    let given = [
+        ("nodes", !request.nodes.is_empty()),
+        ("pods", !request.pods.is_empty()),
+        ("assumed", !request.assumed.is_empty()),
+    ];
+    let (nodes, pods) = (mem::take(&mut request.nodes), mem::take(&mut request.pods));
+    let cluster = Cluster { nodes, pods, ..Cluster::default() };
     let snapshot = cluster.to_snapshot()?;
     let pod = template(request.template.as_deref(), &request.namespace, &snapshot, &at.child("template"), &mut faults);
     let quotas_at = at.child("resourceQuotas");
@@ -107,11 +113,7 @@ pub fn answer(request: &EstimateRequest, profiles: &Profiles) -> Result<Estimate
     let sums =
         request.summary.as_ref().map(|summary| summary.to_core(&request.models, &at.child("summary"), &mut faults));
     if sums.is_some() {
-        for (field, is_given) in [
-            ("nodes", !request.nodes.is_empty()),
-            ("pods", !request.pods.is_empty()),
-            ("assumed", !request.assumed.is_empty()),
-        ] {
+        for (field, is_given) in given {
             if is_given {
                 faults.forbidden(&at.child(field), "may not be specified together with summary");
             }

@@ -36,12 +36,12 @@ pub fn named(template: &RawValue, name: Option<&str>, part: &str, namespace: &st
     serde_json::value::to_raw_value(&pod).map_err(|error| error.to_string())
 }
 
-/// The pod of a template of [`named`] with a number, as a placement makes it; and its name as `namespace/name`.
+/// The pod of a template of [`named`], parsed, with a number, as a placement makes it; and its name as `namespace/name`.
 ///
 /// # Errors
 /// If it is no object.
-pub fn numbered(template: &RawValue, placement: &str, number: usize) -> Result<(Box<RawValue>, String), String> {
-    let mut pod: Value = serde_json::from_str(template.get()).map_err(|error| error.to_string())?;
+pub fn numbered(template: &Value, placement: &str, number: usize) -> Result<(Box<RawValue>, String), String> {
+    let mut pod = template.clone();
     let name = format!("{}-{placement}-{number}", pod["metadata"]["name"].as_str().unwrap_or(UNNAMED));
     pod["metadata"]["name"] = name.as_str().into();
     if !pod["metadata"]["labels"].is_object() {
