@@ -125,7 +125,7 @@ impl View {
     pub fn profile_of(&self, namespace: &str, name: &str) -> &Arc<Profile> {
         let several = self.policy(revision::DEFAULT).filter(|policy| policy.profiles.are_several());
         let pod = several.and_then(|policy| Some((policy, self.snapshot.pod(namespace, name)?)));
-        let own = pod.and_then(|(policy, pod)| policy.profiles.of(&pod.scheduler_name).ok());
+        let own = pod.and_then(|(policy, pod)| policy.profiles.of(&pod.spec.scheduler_name).ok());
         own.unwrap_or_else(|| self.profile())
     }
 
@@ -190,7 +190,7 @@ impl View {
         if pod.terminal {
             return Err(format!("pod {name} has run to its end, cannot be assigned to a host"));
         }
-        if let Some(gate) = pod.scheduling_gates.first() {
+        if let Some(gate) = pod.spec.scheduling_gates.first() {
             return Err(format!("pod {name} has the scheduling gate {gate}, cannot be assigned to a host"));
         }
         if let Some(excess) = &pod.excess {

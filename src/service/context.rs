@@ -149,7 +149,7 @@ impl Chosen {
     #[must_use]
     pub fn pick_or_first(self, pod: Option<&Pod>) -> Self {
         match pod {
-            Some(pod) => self.clone().pick(&pod.scheduler_name).unwrap_or(self),
+            Some(pod) => self.clone().pick(&pod.spec.scheduler_name).unwrap_or(self),
             None => self,
         }
     }

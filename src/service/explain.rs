@@ -236,7 +236,7 @@ impl Question {
         let node_name = if request.pod_name.is_some() { Name::default() } else { pod.node_name.clone() };
         let pod = model::Pod { node_name, ..pod };
         decidable(&pod)?;
-        let chosen = chosen.pick(&pod.scheduler_name)?;
+        let chosen = chosen.pick(&pod.spec.scheduler_name)?;
         let (seed, preempt, suggests) = (request.seed, request.preempt, request.suggestions);
         Ok(Self { chosen, snapshot, pod, template, bound_to, seed, preempt, suggests })
     }

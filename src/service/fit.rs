@@ -37,7 +37,7 @@ fn made(view: &View, node: &str, pod: &str, policy: Option<&str>) -> Result<FitR
     let explanation = explain::answer(&request, policy, view)?;
     let (namespace, name) = PodName::parse(pod);
     let stored = view.snapshot.pod(namespace, name).ok_or_else(missing)?;
-    let chosen = context::chosen(view, policy)?.pick(&stored.scheduler_name)?;
+    let chosen = context::chosen(view, policy)?.pick(&stored.spec.scheduler_name)?;
     let waiting = model::Pod { node_name: model::Name::default(), ..(**stored).clone() };
     let snapshot = view.snapshot.asked_about(&waiting);
     let info = snapshot.node(node).ok_or_else(missing)?;

@@ -143,7 +143,7 @@ pub fn run(parts: &Parts<'_>) -> Result<Ran> {
     let mut batch: Option<(Arc<Profile>, Batch<Arc<Profile>>)> = None;
     let mut decided = Vec::with_capacity(pods.len());
     for pod in pods {
-        let placement = match profiles.of(&pod.scheduler_name) {
+        let placement = match profiles.of(&pod.spec.scheduler_name) {
             Err(error) => Placement::Unschedulable(error.to_string()),
             Ok(profile) => {
                 if let Some((_, other)) = batch.take_if(|(current, _)| !Arc::ptr_eq(current, profile)) {
@@ -243,7 +243,7 @@ impl Ran {
     /// The decision for a pod, by its place among those that were placed; `None` if no profile decides for it.
     pub fn explain(&self, index: usize) -> Option<Explanation> {
         let Decided { pod, .. } = self.pods.get(index)?;
-        let profile = self.profiles.of(&pod.scheduler_name).ok()?;
+        let profile = self.profiles.of(&pod.spec.scheduler_name).ok()?;
         let decision = cycle::decide(profile, pod, &self.before(index), self.seed);
         let (name, release) = ("of the scenario".into(), profile.release.name().into());
         let policy = PolicyUsed { name, release, ..PolicyUsed::default() };

@@ -58,14 +58,15 @@ fn nothing_is_promised_twice(snapshot: &Snapshot, placed: &BTreeSet<Name>) {
         let offered = &node.node.allocatable;
         assert!(pods.len() as i64 <= offered.pods, "{} pods on {}", pods.len(), node.name());
         for resource in ["cpu", "memory", "example.com/gpu"] {
-            let sum = |pods: &[&Arc<Pod>]| pods.iter().map(|p| p.requests.get(resource)).sum::<i64>();
-            if ours.iter().any(|p| p.requests.get(resource) > 0) {
+            let sum = |pods: &[&Arc<Pod>]| pods.iter().map(|p| p.spec.requests.get(resource)).sum::<i64>();
+            if ours.iter().any(|p| p.spec.requests.get(resource) > 0) {
                 assert!(sum(&pods) <= offered.get(resource), "{resource} on {}", node.name());
             }
         }
         for pod in ours {
             for other in pods.iter().filter(|other| other.name != pod.name) {
-                let clash = pod.host_ports.iter().any(|a| other.host_ports.iter().any(|b| a.conflicts_with(b)));
+                let clash =
+                    pod.spec.host_ports.iter().any(|a| other.spec.host_ports.iter().any(|b| a.conflicts_with(b)));
                 assert!(!clash, "{} and {} share a port on {}", pod.name, other.name, node.name());
             }
         }

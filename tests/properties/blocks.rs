@@ -2,7 +2,7 @@
 //!
 //! Every run has the same cases, so that the test can demand that each rule gives both answers.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use podberth::core::{
     argument::{Arguments, CapacityRatio, LabelPresence, ResourceWeight, ScoringStrategy, ShapePoint, Value},
@@ -57,14 +57,14 @@ fn asking() -> impl Strategy<Value = Pod> {
     let owner = weighted(0.5, select(vec!["u1", "u2"]).prop_map(owner));
     let more = (weighted(0.3, volume), weighted(0.05, Just(())), proptest::bool::weighted(0.05), owner);
     (pod("new".into(), named), more).prop_map(|(mut pod, (volume, gated, claims_resources, owner))| {
-        pod.controller = owner.or(pod.controller);
-        pod.limits = pod.requests.clone();
+        pod.controller = owner.map(Arc::new).or(pod.controller);
+        pod.spec_mut().limits = pod.spec.requests.clone();
         pod.volumes.extend(volume.map(|source| Volume { name: "v".into(), source }));
         if claims_resources {
             let source = PodClaimSource::Claim("gpu".into());
             pod.resource_claims = vec![PodClaim { name: "gpu".into(), source }];
         }
-        pod.scheduling_gates = gated.iter().map(|()| "example.com/gate".into()).collect();
+        pod.spec_mut().scheduling_gates = gated.iter().map(|()| "example.com/gate".into()).collect();
         pod
     })
 }

@@ -188,9 +188,9 @@ fn pod(name: String, on: impl Strategy<Value = Option<String>>) -> impl Strategy
         pod = if owned { pod.owned_by("apps/v1", "ReplicaSet", "web") } else { pod };
         pod = leaving.iter().fold(pod, |p, ()| p.terminating());
         pod.with(|p| {
-            p.priority = priority;
-            p.images = image.iter().map(|(name, _)| Name::from(*name)).collect();
-            p.node_selector = selects.into_iter().collect();
+            p.spec_mut().priority = priority;
+            p.spec_mut().images = image.iter().map(|(name, _)| Name::from(*name)).collect();
+            p.spec_mut().node_selector = selects.into_iter().collect();
         })
         .build()
     })
@@ -312,7 +312,7 @@ proptest! {
     fn a_taint_that_is_not_tolerated_never_adds_a_fit(
         objects in objects(), pod in incoming(), at in any::<Index>(), effect in effect(),
     ) {
-        let untolerated = pod.tolerations.iter().all(|toleration| !toleration.key.is_empty());
+        let untolerated = pod.spec.tolerations.iter().all(|toleration| !toleration.key.is_empty());
         let before: Snapshot = objects.iter().cloned().collect();
         let taint = podberth::core::model::Taint { key: "new".into(), value: "".into(), effect, added: None };
         if let Some((name, after)) = with_changed_node(&objects, at, |node| node.taints.push(taint)).filter(|_| untolerated) {

@@ -80,20 +80,21 @@ const ROWS: &[Row] = &[
     }),
     ("values of a pod's term", |n| {
         let pod = testing::pod("p").anti_affinity("app=x", ZONE);
-        let pod =
-            pod.with(|p| p.affinity.anti_required[0].selector.as_mut().expect("one").0 = vec![requirement("app", n)]);
+        let pod = pod.with(|p| {
+            p.spec_mut().affinity.anti_required[0].selector.as_mut().expect("one").0 = vec![requirement("app", n)]
+        });
         filtered(pod, &few());
     }),
     ("namespaces", |n| {
         let pod = testing::pod("p").affinity("app=x", ZONE).with(|p| {
-            p.affinity.pod_required[0].namespace_selector = Some(testing::selector("team=a"));
+            p.spec_mut().affinity.pod_required[0].namespace_selector = Some(testing::selector("team=a"));
         });
         let objects = running(2).into_iter().chain((0..n).map(|i| namespace(&format!("s{i}"), "team", "b")));
         filtered(pod, &testing::cluster(objects));
     }),
     ("values of node affinity", |n| {
         let term = NodeSelectorTerm { match_expressions: vec![requirement(ZONE, n)], match_fields: Vec::new() };
-        let pod = testing::pod("p").with(|p| p.affinity.node_required = Some(NodeSelector(vec![term])));
+        let pod = testing::pod("p").with(|p| p.spec_mut().affinity.node_required = Some(NodeSelector(vec![term])));
         filtered(pod, &few());
     }),
     ("spread constraints", |n| {
@@ -113,7 +114,7 @@ const ROWS: &[Row] = &[
             seconds: None,
         };
         let nodes = (0..5).map(|i| testing::node(&format!("n{i}")).taint(&format!("t{i}"), "", Effect::NoSchedule));
-        let pod = testing::pod("p").with(|p| p.tolerations = (0..n).map(toleration).collect());
+        let pod = testing::pod("p").with(|p| p.spec_mut().tolerations = (0..n).map(toleration).collect());
         filtered(pod, &testing::cluster(nodes.map(Object::from)));
     }),
     ("candidates of preemption", |n| {

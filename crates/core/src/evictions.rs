@@ -70,7 +70,7 @@ fn of_node(node: &NodeInfo, now: i64) -> impl Iterator<Item = Eviction> + use<'_
     let tainted = node.node.taints.iter().any(|taint| taint.effect == Effect::NoExecute);
     let pods = if tainted { node.pods.as_slice() } else { &[] };
     pods.iter().filter_map(move |pod| {
-        work::spend_on(1 + node.node.taints.len().saturating_mul(pod.tolerations.len()));
+        work::spend_on(1 + node.node.taints.len().saturating_mul(pod.spec.tolerations.len()));
         let notice = notice(pod, &node.node.taints, now)?;
         Some(Eviction { pod: pod.clone(), node: node.name().clone(), notice })
     })
@@ -85,7 +85,7 @@ pub fn notice(pod: &Pod, taints: &[Taint], now: i64) -> Option<Notice> {
     let mut refused = Vec::new();
     let mut soonest: Option<Notice> = None;
     for taint in taints.iter().filter(|taint| taint.effect == Effect::NoExecute) {
-        let Some(toleration) = pod.tolerations.iter().find(|toleration| toleration.tolerates(taint)) else {
+        let Some(toleration) = pod.spec.tolerations.iter().find(|toleration| toleration.tolerates(taint)) else {
             refused.push(taint.clone());
             continue;
         };
@@ -149,7 +149,7 @@ mod tests {
     /// Of a pod that is here since second 1,000.
     fn fate(taints: &[Taint], tolerations: Vec<Toleration>) -> Fate {
         let mut pod = pod("p").on("n").build();
-        pod.tolerations = tolerations;
+        pod.spec_mut().tolerations = tolerations;
         pod.start_time = Some(1_000 * NANOS_PER_SECOND);
         match notice(&pod, taints, NOW).map(|notice| notice.at) {
             None => Stays,
@@ -208,8 +208,9 @@ mod tests {
 
     #[test]
     fn evictions_are_listed_soonest_first_and_timeless_last() {
-        let tolerant =
-            |name: &str, seconds| pod(name).on("n").with(|pod| pod.tolerations.push(toleration("a", seconds)));
+        let tolerant = |name: &str, seconds| {
+            pod(name).on("n").with(|pod| pod.spec_mut().tolerations.push(toleration("a", seconds)))
+        };
         let unknown = node("m").with(|node| node.taints.push(taint("a", None)));
         let snapshot = cluster([
             node("n").with(|node| node.taints.push(taint("a", Some(9_000)))).into(),
@@ -239,7 +240,7 @@ mod tests {
             pod.start_time = Some(started * NANOS_PER_SECOND);
             let taints = [taint("a", Some(added))];
             let mut at = |seconds| {
-                pod.tolerations = vec![toleration("a", Some(seconds))];
+                pod.spec_mut().tolerations = vec![toleration("a", Some(seconds))];
                 notice(&pod, &taints, NOW).and_then(|notice| notice.at).unwrap_or(i64::MAX)
             };
             proptest::prop_assert!(at(seconds) <= at(seconds.saturating_add(more)));

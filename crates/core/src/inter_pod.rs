@@ -76,7 +76,7 @@ impl<'a> IncomingTerm<'a> {
 
 /// `true` if any rule of `other` about other pods, required or preferred, matches `pod`.
 pub(super) fn names(other: &Pod, pod: &Pod, snapshot: &Snapshot) -> bool {
-    let Affinity { pod_required, anti_required, pod_preferred, anti_preferred, .. } = &other.affinity;
+    let Affinity { pod_required, anti_required, pod_preferred, anti_preferred, .. } = &other.spec.affinity;
     let preferred = pod_preferred.iter().chain(anti_preferred).map(|wish| &wish.term);
     let mut terms = pod_required.iter().chain(anti_required).chain(preferred).peekable();
     if terms.peek().is_none() {

@@ -44,8 +44,8 @@ impl Surplus {
             total.subtract(less);
             total.scalar.retain(|_, amount| *amount != 0);
         };
-        by(&mut self.held.requests, &held.requests, &pod.requests);
-        by(&mut self.held.non_zero_requests, &held.non_zero_requests, &pod.non_zero_requests);
+        by(&mut self.held.requests, &held.requests, &pod.spec.requests);
+        by(&mut self.held.non_zero_requests, &held.non_zero_requests, &pod.spec.non_zero_requests);
         self.pods = self.pods.saturating_add_signed(if sign > 0 { 1 } else { -1 });
     }
 }
@@ -139,11 +139,11 @@ impl NodeInfo {
 
     pub(super) fn add(&mut self, pod: &Arc<Pod>) {
         insert_sorted(&mut self.pods, pod);
-        self.requested.add(&pod.requests);
+        self.requested.add(&pod.spec.requests);
         self.requested.scalar.retain(|_, amount| *amount != 0);
-        self.non_zero_requested.add(&pod.non_zero_requests);
+        self.non_zero_requested.add(&pod.spec.non_zero_requests);
         self.count_surplus(pod, 1);
-        for port in &pod.host_ports {
+        for port in &pod.spec.host_ports {
             let at = self.used_ports.partition_point(|p| p < port);
             self.used_ports.insert(at, port.clone());
         }
@@ -153,11 +153,11 @@ impl NodeInfo {
         if let Ok(at) = position(&self.pods, pod) {
             self.pods.remove(at);
         }
-        self.requested.subtract(&pod.requests);
+        self.requested.subtract(&pod.spec.requests);
         self.requested.scalar.retain(|_, amount| *amount != 0);
-        self.non_zero_requested.subtract(&pod.non_zero_requests);
+        self.non_zero_requested.subtract(&pod.spec.non_zero_requests);
         self.count_surplus(pod, -1);
-        for port in &pod.host_ports {
+        for port in &pod.spec.host_ports {
             if let Ok(at) = self.used_ports.binary_search(port) {
                 self.used_ports.remove(at);
             }

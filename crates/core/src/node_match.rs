@@ -76,8 +76,8 @@ impl<'a> PodMatch<'a> {
             test(&requirement, snapshot)
         };
         Self {
-            selector: pod.node_selector.iter().map(pair).collect(),
-            required: pod.affinity.node_required.as_ref().map(|required| NodeMatch::new(required, snapshot)),
+            selector: pod.spec.node_selector.iter().map(pair).collect(),
+            required: pod.spec.affinity.node_required.as_ref().map(|required| NodeMatch::new(required, snapshot)),
         }
     }
 

@@ -120,10 +120,10 @@ fn judged(profiles: &Profiles, snapshot: &Snapshot, pod: &Pod) -> Group {
     if let Some(excess) = &pod.excess {
         return everywhere(format!("the pod asks for too much to be decided on: {excess}"));
     }
-    if !pod.scheduling_gates.is_empty() {
+    if !pod.spec.scheduling_gates.is_empty() {
         return everywhere(gated(pod));
     }
-    let profile = match profiles.of(&pod.scheduler_name) {
+    let profile = match profiles.of(&pod.spec.scheduler_name) {
         Ok(profile) => profile,
         Err(error) => return everywhere(error.to_string()),
     };
@@ -202,7 +202,7 @@ mod tests {
         );
         objects.push(pod("larger").cpu("5").namespace("other").with(|p| p.created = Some(1)).into());
         objects.push(pod("fits").cpu("1").into());
-        objects.push(pod("gated").with(|p| p.scheduling_gates = vec!["x.io/quota".into()]).into());
+        objects.push(pod("gated").with(|p| p.spec_mut().scheduling_gates = vec!["x.io/quota".into()]).into());
         objects.push(pod("runs").cpu("1").on("a").into());
         objects.push(pod("leaves").cpu("1").terminating().into());
         let pending = pending(&profiles(), &cluster(objects), None, 100);

@@ -382,17 +382,17 @@ impl Snapshot {
     /// The priority of a pod: its own, which is written when it is created; else that of its class, else 0. The default class does not apply
     /// to existing pods.
     pub fn priority_of(&self, pod: &Pod) -> i32 {
-        pod.priority.or_else(|| self.class_of(pod).map(|class| class.value)).unwrap_or(0)
+        pod.spec.priority.or_else(|| self.class_of(pod).map(|class| class.value)).unwrap_or(0)
     }
 
     /// `true` if a pod may preempt others: by its own policy, else by the policy of its class.
     pub fn may_preempt(&self, pod: &Pod) -> bool {
-        let policy = pod.preemption_policy.or_else(|| self.class_of(pod).map(|class| class.preemption_policy));
+        let policy = pod.spec.preemption_policy.or_else(|| self.class_of(pod).map(|class| class.preemption_policy));
         policy != Some(PreemptionPolicy::Never)
     }
 
     fn class_of(&self, pod: &Pod) -> Option<&Arc<PriorityClass>> {
-        if pod.priority_class_name.is_empty() { None } else { self.priority_class(&pod.priority_class_name) }
+        if pod.spec.priority_class_name.is_empty() { None } else { self.priority_class(&pod.spec.priority_class_name) }
     }
 }
 
@@ -502,9 +502,16 @@ impl Snapshot {
     }
 
     fn apply_pod(&mut self, mut pod: Pod) {
-        self.index.share_labels(&mut pod);
+        let key = |pod: &Pod| (pod.namespace.clone(), pod.name.clone());
+        // Most often a pod of the same workload: their names begin alike. Or the pod itself, as it was.
+        if let Some((_, near)) = self.pods.get_prev(&key(&pod)) {
+            pod.share(near);
+        }
+        if let Some(info) = self.node(&pod.node_name) {
+            pod.node_name = info.node.name.clone();
+        }
         let pod = Arc::new(pod);
-        if let Some(old) = self.pods.insert((pod.namespace.clone(), pod.name.clone()), pod.clone()) {
+        if let Some(old) = self.pods.insert(key(&pod), pod.clone()) {
             self.take_off(&old);
         }
         if pod.is_assigned() && !pod.terminal {
@@ -554,5 +561,32 @@ impl FromIterator<Object> for Snapshot {
         let mut snapshot = Self::default();
         objects.into_iter().for_each(|o| snapshot.apply(o));
         snapshot
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{node, pod};
+
+    #[test]
+    fn pods_share_what_they_have_in_common() {
+        let replica = |name: &str| {
+            let built = pod(name).label("app", "web").cpu("1").owned_by("apps/v1", "ReplicaSet", "web");
+            Object::from(built.on("n"))
+        };
+        let all = [Object::from(node("n")), replica("web-a"), replica("web-b"), pod("web-c").cpu("2").on("n").into()];
+        let snapshot: Snapshot = all.into_iter().collect();
+        let [a, b, c] = ["web-a", "web-b", "web-c"].map(|name| snapshot.pod("default", name).expect("it is there"));
+        assert!(Arc::ptr_eq(&a.spec, &b.spec));
+        assert!(Arc::ptr_eq(a.controller.as_ref().expect("its owner"), b.controller.as_ref().expect("its owner")));
+        for (own, others) in [(&a.namespace, &c.namespace), (&a.node_name, &snapshot.node("n").expect("it").node.name)]
+        {
+            assert!(Arc::ptr_eq(own, others));
+        }
+        assert_eq!((a.spec.requests.milli_cpu, c.spec.requests.milli_cpu), (1_000, 2_000), "what differs is its own");
+
+        let changed = snapshot.with_pod(Pod { start_time: Some(1), ..(**b).clone() });
+        assert!(Arc::ptr_eq(&changed.pod("default", "web-b").expect("it").spec, &a.spec));
     }
 }

@@ -89,8 +89,8 @@ impl Spreading {
         snapshot: &Snapshot,
         when: WhenUnsatisfiable,
     ) -> Vec<Constraint<'a>> {
-        let own = !pod.topology_spread.is_empty();
-        let all = if own { &pod.topology_spread } else { &self.defaults };
+        let own = !pod.spec.topology_spread.is_empty();
+        let all = if own { &pod.spec.topology_spread } else { &self.defaults };
         let mut constraints: Vec<_> =
             all.iter().filter(|c| c.when_unsatisfiable == when).map(|c| self.compile(c, pod)).collect();
         if !own && !constraints.is_empty() {
@@ -109,7 +109,7 @@ impl Spreading {
     /// `true` if only nodes with all topology labels are scored. Under kube-scheduler's own default constraints a node without a zone
     /// is still spread over by host name.
     pub(super) fn requires_all_keys(&self, pod: &Pod) -> bool {
-        !pod.topology_spread.is_empty() || !self.system_defaults
+        !pod.spec.topology_spread.is_empty() || !self.system_defaults
     }
 
     fn compile<'a>(&self, constraint: &'a TopologySpreadConstraint, pod: &Pod) -> Constraint<'a> {
@@ -154,7 +154,7 @@ impl Inclusion<'_> {
 
 fn is_tolerated(taints: &[Taint], pod: &Pod) -> bool {
     let keeps_off = |effect| effect != Effect::PreferNoSchedule;
-    first_untolerated(taints, &pod.tolerations, keeps_off).is_none()
+    first_untolerated(taints, &pod.spec.tolerations, keeps_off).is_none()
 }
 
 impl Constraint<'_> {

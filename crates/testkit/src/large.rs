@@ -95,8 +95,13 @@ fn volumes() -> [Object; 2] {
 
 /// The workloads: pods to place, and the running pods.
 pub fn workloads() -> Vec<Workload> {
-    let new =
-        || pod("new").label("tier", "back").cpu("1").memory("2Gi").with(|p| p.images = vec!["example/app-1:v1".into()]);
+    let new = || {
+        pod("new")
+            .label("tier", "back")
+            .cpu("1")
+            .memory("2Gi")
+            .with(|p| p.spec_mut().images = vec!["example/app-1:v1".into()])
+    };
     let lone = || new().label("app", "none");
     let replica = || new().label("app", "app-1");
     let soft = WhenUnsatisfiable::ScheduleAnyway;
@@ -110,7 +115,7 @@ pub fn workloads() -> Vec<Workload> {
         workload(
             "node-affinity",
             Running::Plain,
-            lone().with(|p| p.node_selector = [("disk", "ssd")].into_iter().collect()),
+            lone().with(|p| p.spec_mut().node_selector = [("disk", "ssd")].into_iter().collect()),
             |nodes| nodes / 2,
         ),
         workload("spread", Running::Plain, spread.spread(1, topology::HOSTNAME, soft, &app(1)), untainted),

@@ -295,7 +295,7 @@ mod tests {
     fn both_forms_in_any_case() {
         let body = format!(r#"{{"pod":{POD},"nodes":null,"nodenames":["a","b","a"]}}"#);
         let args = parse(&body).unwrap();
-        assert_eq!(args.pod.unwrap().requests.milli_cpu, 1000);
+        assert_eq!(args.pod.unwrap().spec.requests.milli_cpu, 1000);
         let Candidates::Names(names) = args.candidates else { panic!("sent by name") };
         assert_eq!(names.iter().map(|name| &**name).collect::<Vec<_>>(), ["a", "b", "a"]);
 

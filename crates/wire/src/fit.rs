@@ -94,9 +94,10 @@ pub fn amounts(pod: &Pod, allocatable: &Resources, used: &Resources, pods: usize
         let missing = requested.saturating_sub(free).max(0);
         FitAmount { name: name.to_owned(), requested, allocatable, used, free, missing }
     };
-    let scalars = pod.requests.scalar.keys().map(Name::as_ref);
+    let scalars = pod.spec.requests.scalar.keys().map(Name::as_ref);
     let names = [resources::CPU, resources::MEMORY, resources::EPHEMERAL_STORAGE].into_iter().chain(scalars);
-    let asked = names.filter_map(|name| Some((name, pod.requests.get(name))).filter(|(_, requested)| *requested != 0));
+    let asked =
+        names.filter_map(|name| Some((name, pod.spec.requests.get(name))).filter(|(_, requested)| *requested != 0));
     let places = amount(resources::PODS, 1, i64::try_from(pods).unwrap_or(i64::MAX));
     asked.map(|(name, requested)| amount(name, requested, used.get(name))).chain([places]).collect()
 }

@@ -247,7 +247,7 @@ fn pods_get_the_recommended_requests() {
         json!({"kind": "Pod", "metadata": {"name": "web-0", "namespace": "prod", "labels": {"app": "web"}}, "spec": {"containers": [
             {"name": "app", "resources": {"requests": {"cpu": "100m"}, "limits": {"cpu": limit}}}, {"name": "other", "resources": {"requests": {"cpu": "50m"}}}]}})
     };
-    let cpu = |pod: &Value| resizing.of_stored(pod.to_string().as_bytes()).map(|pod| pod.requests.get("cpu"));
+    let cpu = |pod: &Value| resizing.of_stored(pod.to_string().as_bytes()).map(|pod| pod.spec.requests.get("cpu"));
     assert_eq!(cpu(&pod("4")), Some(2050));
     assert_eq!(cpu(&pod("1")), Some(1050), "the limit stays");
     let mut other = pod("4");

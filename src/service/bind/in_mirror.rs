@@ -135,7 +135,7 @@ impl InMirror<'_> {
             let now = snapshot.pod(&victim.namespace, &victim.name);
             now.is_none_or(|now| now.uid != victim.uid || now.terminating)
         };
-        let why = format!("{}: preempting to accommodate a higher priority pod", bind.pod.scheduler_name);
+        let why = format!("{}: preempting to accommodate a higher priority pod", bind.pod.spec.scheduler_name);
         let staying: Vec<&Arc<Pod>> = victims.iter().copied().filter(|victim| !is_leaving(victim)).collect();
         let evictions = staying.iter().map(|victim| {
             let (server, why) = (&server, &why);

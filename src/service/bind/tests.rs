@@ -430,7 +430,7 @@ async fn a_static_pod_is_evicted_for_no_other_one() {
     let view = world.service.clusters.get(CLUSTER).await.expect("the cluster is there").view();
     let mut victim = Pod::clone(view.snapshot.pod("shop", "q").expect("the pod is there"));
     let [api_version, kind, name] = ["v1", "Node", "n1"].map(Into::into);
-    victim.controller = Some(ControllerRef { api_version, kind, name, uid: "n1".into() });
+    victim.controller = Some(Arc::new(ControllerRef { api_version, kind, name, uid: "n1".into() }));
     let mut bind = world.bind_of("n1").await;
     bind.plan.steps.insert(0, Step::Evict(Arc::new(victim)));
     let came = binder(world.in_store(), view.source().as_ref(), None).bind_one(bind).await;

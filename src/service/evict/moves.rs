@@ -199,7 +199,7 @@ impl Fleet {
         self.ready.iter().find_map(|ready| {
             let name = &ready.cluster.name;
             let pod = &proposal.pod;
-            if first_untolerated(&ready.cluster.taints, &pod.tolerations, keeps_off).is_some() {
+            if first_untolerated(&ready.cluster.taints, &pod.spec.tolerations, keeps_off).is_some() {
                 return None;
             }
             let snapshot = taken.entry(name.clone()).or_insert_with(|| ready.view.snapshot.clone());

@@ -276,7 +276,7 @@ pub(super) fn template_of(json: &RawValue, at: &str, snapshot: &Snapshot) -> Res
 /// The price of a replica for an hour, in billionths.
 fn price(workload: &Workload, per_cpu: Quantity, per_gib: Quantity) -> i128 {
     let asked = |name: &str| -> i128 {
-        let of = |(pod, count): &(Arc<Pod>, usize)| i128::from(pod.requests.get(name)) * (*count as i128);
+        let of = |(pod, count): &(Arc<Pod>, usize)| i128::from(pod.spec.requests.get(name)) * (*count as i128);
         workload.pods.iter().map(of).sum()
     };
     let cpu = per_cpu.nanos().saturating_mul(asked(resources::CPU)) / 1_000;

@@ -124,7 +124,7 @@ pub async fn bundle(
 /// The kinds that a pod can touch.
 fn kinds_for(pod: &Pod) -> impl Iterator<Item = &'static StoredKind> {
     let has_volumes = !pod.volumes.is_empty();
-    let has_devices = !pod.resource_claims.is_empty() || !pod.requests.scalar.is_empty();
+    let has_devices = !pod.resource_claims.is_empty() || !pod.spec.requests.scalar.is_empty();
     kinds::shared().filter(move |kind| {
         let is_read = kind.core().is_some() && kind.is_stored_form();
         let is_touched =

@@ -63,7 +63,7 @@ impl Run {
                 }
             };
             task.document = document.clone();
-            let is_asked = known(&task, &batch).is_none() && task.pod.scheduling_gates.is_empty();
+            let is_asked = known(&task, &batch).is_none() && task.pod.spec.scheduling_gates.is_empty();
             let Some(document) = document.filter(|_| is_asked) else {
                 let (worked, one) = decide(batch, vec![task], &self.chosen).await?;
                 batch = worked;

@@ -91,7 +91,7 @@ pub fn prepare(
     let mut stretches: Vec<(Chosen, Vec<Task>)> = Vec::new();
     let mut scheduler = None;
     for task in tasks {
-        let name = task.pod.scheduler_name.clone();
+        let name = task.pod.spec.scheduler_name.clone();
         match stretches.last_mut() {
             Some((_, tasks)) if scheduler.as_ref() == Some(&name) => tasks.push(task),
             _ => match chosen.clone().pick(&name) {

@@ -187,7 +187,8 @@ impl Asked<'_> {
         for pod in snapshot.pods() {
             work::spend(cost);
             let waits = !((pod.is_assigned() && (self.is_bound)(pod)) || pod.terminal || pod.terminating);
-            let asked = says(&request.namespace, &pod.namespace) && says(&request.scheduler_name, &pod.scheduler_name);
+            let asked =
+                says(&request.namespace, &pod.namespace) && says(&request.scheduler_name, &pod.spec.scheduler_name);
             if waits && asked && selector.matches(&pod.labels) {
                 found.push(pod);
             }

@@ -257,7 +257,7 @@ impl Loop<'_> {
     fn sort_in(&mut self, view: &View, key: &PodKey, was: Option<&Pod>) {
         let snapshot = &view.snapshot;
         let waits = |pod: &&Arc<Pod>| {
-            self.scope.schedulers.contains(&pod.scheduler_name)
+            self.scope.schedulers.contains(&pod.spec.scheduler_name)
                 && !pod.terminal
                 && !pod.terminating
                 && view.bound_to(&key.0, &key.1).is_none()
@@ -269,7 +269,7 @@ impl Loop<'_> {
         let pending = Pending {
             uid: pod.uid.clone(),
             priority: snapshot.priority_of(pod),
-            is_gated: !pod.scheduling_gates.is_empty(),
+            is_gated: !pod.spec.scheduling_gates.is_empty(),
         };
         self.queue.put(key, pending);
     }

@@ -146,7 +146,7 @@ impl Writer {
             let victim = Pod { namespace: (*victim.namespace).into(), name: (*victim.name).into(), ..Pod::default() };
             let note = format!("Preempted by pod {} on node {node}", pod.uid);
             let how = ("Normal", "Preempted", "Preempting");
-            tasks.extend(self.event(&victim, how, &note, Some(&pod.scheduler_name)));
+            tasks.extend(self.event(&victim, how, &note, Some(&pod.spec.scheduler_name)));
         }
         tasks
     }
@@ -206,7 +206,7 @@ impl Writer {
             "kind": kind.kind, "apiVersion": kind.api_version(),
             "metadata": {"name": name, "namespace": *pod.namespace},
             "eventTime": micros(clock::now()),
-            "reportingController": controller.unwrap_or(&pod.scheduler_name),
+            "reportingController": controller.unwrap_or(&pod.spec.scheduler_name),
             "reportingInstance": "podberth",
             "action": action, "reason": reason, "type": level,
             "regarding": {"kind": "Pod", "apiVersion": "v1", "namespace": *pod.namespace, "name": *pod.name, "uid": *pod.uid},

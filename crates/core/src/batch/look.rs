@@ -14,7 +14,7 @@ use crate::{
 impl<P: Borrow<Profile>> Batch<P> {
     /// The node that a pod on no node would get now, without preemption; `None` if it fits nowhere.
     pub fn look(&mut self, pod: &Arc<Pod>, seed: u64) -> Option<Name> {
-        if !pod.scheduling_gates.is_empty() {
+        if !pod.spec.scheduling_gates.is_empty() {
             return None;
         }
         self.ask(pod, |board, profile, _, names| {
@@ -29,7 +29,7 @@ impl<P: Borrow<Profile>> Batch<P> {
 
     /// Why a pod that [fits nowhere](Self::look) does so, in kube-scheduler's words.
     pub fn sentence(&mut self, pod: &Arc<Pod>) -> String {
-        if !pod.scheduling_gates.is_empty() {
+        if !pod.spec.scheduling_gates.is_empty() {
             return super::gated(pod);
         }
         self.ask(pod, |board, profile, snapshot, _| board.message(profile, pod, snapshot))

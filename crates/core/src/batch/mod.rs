@@ -232,7 +232,7 @@ impl<P: Borrow<Profile>> Batch<P> {
 
     /// Decides for one pod that is on no node, and puts it where it goes.
     pub fn place(&mut self, pod: &Arc<Pod>) -> Placement {
-        if !pod.scheduling_gates.is_empty() {
+        if !pod.spec.scheduling_gates.is_empty() {
             // Whatever the release: a gated pod cannot be bound (`BindingREST`, `assignPod`).
             return Placement::Unschedulable(gated(pod));
         }
@@ -379,7 +379,7 @@ impl<P: Borrow<Profile>> Batch<P> {
             let cleared = Pod { nominated_node_name: Name::default(), ..(**waiting).clone() };
             self.working.apply(Object::Pod(Box::new(cleared)));
         }
-        if bound.affinity.names_pods() {
+        if bound.spec.affinity.names_pods() {
             for class in &mut self.classes {
                 class.may_read_more |= inter_pod::names(&bound, &class.pod, &self.working);
             }
@@ -395,15 +395,16 @@ impl<P: Borrow<Profile>> Batch<P> {
 
 /// The sentence for a pod with scheduling gates.
 pub(super) fn gated(pod: &Pod) -> String {
-    format!("{GATED}: [{}]", pod.scheduling_gates.join(" "))
+    format!("{GATED}: [{}]", pod.spec.scheduling_gates.join(" "))
 }
 
 /// Pods that demand the same have the same key; others hardly ever.
 pub(super) fn class_key(pod: &Pod) -> u64 {
     use std::hash::Hash;
     let mut hasher = FxHasher::default();
-    (&pod.namespace, &pod.labels, &pod.node_selector, &pod.priority, &pod.images).hash(&mut hasher);
-    (pod.requests.milli_cpu, pod.requests.memory, pod.volumes.len(), pod.tolerations.len()).hash(&mut hasher);
+    (&pod.namespace, &pod.labels, &pod.spec.node_selector, &pod.spec.priority, &pod.spec.images).hash(&mut hasher);
+    (pod.spec.requests.milli_cpu, pod.spec.requests.memory, pod.volumes.len(), pod.spec.tolerations.len())
+        .hash(&mut hasher);
     hasher.finish()
 }
 
@@ -432,7 +433,7 @@ fn changed_nodes(new: &Snapshot, old: &Snapshot) -> Option<Vec<usize>> {
 /// `true` if the pods with rules about others have the same rules on both nodes.
 fn has_same_affinities(a: &NodeInfo, b: &NodeInfo) -> bool {
     fn rules(node: &NodeInfo) -> impl Iterator<Item = &Affinity> {
-        node.pods.iter().map(|pod| &pod.affinity).filter(|affinity| affinity.names_pods())
+        node.pods.iter().map(|pod| &pod.spec.affinity).filter(|affinity| affinity.names_pods())
     }
     rules(a).eq(rules(b))
 }

@@ -34,7 +34,7 @@ fn each_pod_sees_those_before_it() {
 
 #[test]
 fn the_most_important_pods_are_taken_first_and_equals_as_they_came() {
-    let with = |name: &str, priority| arc(pod(name).with(|p| p.priority = Some(priority)));
+    let with = |name: &str, priority| arc(pod(name).with(|p| p.spec_mut().priority = Some(priority)));
     let mut pods = vec![with("a", 0), with("b", 5), with("c", 0), with("d", 5)];
     super::in_order(&mut pods, &cluster([]), |pod| pod);
     assert_eq!(pods.iter().map(|pod| &*pod.name).collect::<Vec<_>>(), ["b", "d", "a", "c"]);
@@ -43,10 +43,10 @@ fn the_most_important_pods_are_taken_first_and_equals_as_they_came() {
 #[test]
 fn room_is_made_in_one_plan_with_the_bind() {
     let profile = profile();
-    let running = pod("low").cpu("2").on("a").with(|p| p.priority = Some(1));
+    let running = pod("low").cpu("2").on("a").with(|p| p.spec_mut().priority = Some(1));
     let full = cluster([node("a").cpu("2").into(), running.into()]);
     let mut batch = Batch::new(&profile, full, Options::default());
-    let high = arc(pod("high").cpu("1").with(|p| p.priority = Some(10)));
+    let high = arc(pod("high").cpu("1").with(|p| p.spec_mut().priority = Some(10)));
     let Placement::Placed(there) = batch.place(&high) else { panic!("it preempts") };
     let Plan { steps, .. } = there.plan(&high, 7);
     assert!(matches!(&steps[..], [Step::Evict(victim), Step::Bind(pod, node)]
@@ -91,7 +91,7 @@ fn plugins_that_are_turned_off_add_nothing_to_the_sentence() {
 fn gated_pods_are_left_alone() {
     let profile = profile();
     let mut batch = Batch::new(&profile, cluster([node("a").into()]), Options::default());
-    let gated = arc(pod("p").with(|p| p.scheduling_gates = vec!["example.com/quota".into()]));
+    let gated = arc(pod("p").with(|p| p.spec_mut().scheduling_gates = vec!["example.com/quota".into()]));
     let expected = Placement::Unschedulable("waiting for scheduling gates: [example.com/quota]".into());
     assert_eq!(batch.place(&gated), expected);
 }
@@ -99,7 +99,7 @@ fn gated_pods_are_left_alone() {
 /// A node of one CPU for each pod, full with that pod of priority 0.
 fn full(pods: impl IntoIterator<Item = PodBuilder>) -> Vec<Object> {
     let each = pods.into_iter().enumerate().flat_map(|(at, low)| {
-        let low = low.cpu("1").on(&format!("n{at}")).with(|pod| pod.priority = Some(0));
+        let low = low.cpu("1").on(&format!("n{at}")).with(|pod| pod.spec_mut().priority = Some(0));
         [node(&format!("n{at}")).cpu("1").into(), low.into()]
     });
     each.collect()
@@ -114,7 +114,7 @@ fn evictions_are_charged_to_budgets_before_the_next_pod_is_placed() {
     let mut batch = Batch::new(&profile, cluster, Options::default());
     let mut victims = Vec::new();
     for at in 0..3 {
-        let high = arc(pod(&format!("high-{at}")).cpu("1").with(|p| p.priority = Some(10)));
+        let high = arc(pod(&format!("high-{at}")).cpu("1").with(|p| p.spec_mut().priority = Some(10)));
         let Placement::Placed(there) = batch.place(&high) else { panic!("it preempts") };
         let left = batch.snapshot().disruption_budgets().next().map(|budget| budget.disruptions_allowed);
         let charged: i32 = there.charges.iter().map(|(_, used)| used).sum();

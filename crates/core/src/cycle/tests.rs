@@ -32,7 +32,8 @@ fn nodes_that_are_not_tried_are_counted_by_plugin() {
     let profile = Configuration::default().compile(None).expect("the default profile compiles");
     let requirement = Requirement { key: NODE_NAME_FIELD.into(), operator: Operator::In(vec!["a".into()]) };
     let term = NodeSelectorTerm { match_fields: vec![requirement], ..NodeSelectorTerm::default() };
-    let named = pod("p").cpu("2").with(|pod| pod.affinity.node_required = Some(NodeSelector(vec![term]))).build();
+    let named =
+        pod("p").cpu("2").with(|pod| pod.spec_mut().affinity.node_required = Some(NodeSelector(vec![term]))).build();
     let closed = node("b").cpu("4").unschedulable();
     let snapshot = cluster([node("a").cpu("1").into(), closed.into(), node("c").cpu("4").into()]);
     assert_eq!(

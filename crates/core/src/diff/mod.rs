@@ -152,7 +152,8 @@ impl Comparison {
     fn compare(&mut self, pod: &Arc<Pod>, in_force: &Profiles, seed: u64, puts: bool) {
         let index = self.differences.total;
         self.differences.total += 1;
-        let (old, new) = (in_force.of(&pod.scheduler_name).ok(), self.candidate.of(&pod.scheduler_name).ok().cloned());
+        let (old, new) =
+            (in_force.of(&pod.spec.scheduler_name).ok(), self.candidate.of(&pod.spec.scheduler_name).ok().cloned());
         let from = old.and_then(|profile| self.before.look(profile, pod, seed));
         let is_same = !puts && old.is_some_and(|old| new.as_ref().is_some_and(|new| Arc::ptr_eq(old, new)));
         let to =

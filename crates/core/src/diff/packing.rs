@@ -58,8 +58,8 @@ impl MedianPod {
         let (mut cpu, mut memory) = (Vec::new(), Vec::new());
         for pod in there.chain(more).filter(|pod| made_anew(pod) != MadeAnew::WithItsNode) {
             work::spend(1);
-            cpu.extend(Some(pod.requests.milli_cpu).filter(|amount| *amount > 0));
-            memory.extend(Some(pod.requests.memory).filter(|amount| *amount > 0));
+            cpu.extend(Some(pod.spec.requests.milli_cpu).filter(|amount| *amount > 0));
+            memory.extend(Some(pod.spec.requests.memory).filter(|amount| *amount > 0));
         }
         Self { milli_cpu: median(cpu), memory: median(memory) }
     }

@@ -159,7 +159,7 @@ impl Count<'_> {
     }
 
     fn explain(&mut self, pod: &Pod, message: String, snapshot: &Snapshot) {
-        if let Ok(profile) = self.profiles.of(&pod.scheduler_name) {
+        if let Ok(profile) = self.profiles.of(&pod.spec.scheduler_name) {
             let counts = summarize(profile, pod, snapshot, self.options.seed, 0).counts;
             self.counted.reasons = counts.into_iter().map(|(reason, nodes)| (reason.into_owned(), nodes)).collect();
         }

@@ -58,7 +58,7 @@ fn with(mut snapshot: Snapshot, profiles: &Profiles, assumed: &[Assumed]) -> Sna
 
 /// Puts as many of the assumed pods as fit on the nodes, each on the first that takes it.
 fn first_fit(snapshot: &mut Snapshot, profiles: &Profiles, of: &Assumed, number: usize) {
-    let Ok(profile) = profiles.of(&of.pod.scheduler_name) else { return };
+    let Ok(profile) = profiles.of(&of.pod.spec.scheduler_name) else { return };
     let nodes: Vec<Name> = snapshot.nodes().map(|info| info.name().clone()).collect();
     let (mut at, mut left) = (0, of.replicas);
     while left > 0 && at < nodes.len() {

@@ -158,7 +158,7 @@ fn of_site(site: &Site, settings: &Settings, now: i64) -> Vec<Proposal> {
     let Some(down_since) = site.down_since else { return Vec::new() };
     let from = down_since.saturating_add(settings.hysteresis);
     let proposed = |pod: &Arc<Pod>| {
-        work::spend_on(1 + site.budgets.len() + site.taints.len().saturating_mul(pod.tolerations.len()));
+        work::spend_on(1 + site.budgets.len() + site.taints.len().saturating_mul(pod.spec.tolerations.len()));
         let notice = notice(pod, &site.taints, now)?;
         let at = notice.at.map(|at| at.max(from));
         Some(Proposal { from: site.name.clone(), pod: pod.clone(), at, taints: notice.taints, held: None })

@@ -262,7 +262,7 @@ mod tests {
     }
 
     fn ranked(name: &str, priority: i32) -> PodBuilder {
-        pod(name).cpu("1").with(|pod| pod.priority = Some(priority))
+        pod(name).cpu("1").with(|pod| pod.spec_mut().priority = Some(priority))
     }
 
     fn nominated(name: &str, priority: i32, node: &str) -> Pod {

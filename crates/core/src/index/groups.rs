@@ -66,11 +66,6 @@ impl Groups {
         }
     }
 
-    /// The labels of the group that the pod is one of, if there is one: equal to the pod's own, and shared.
-    pub(super) fn labels_like(&self, pod: &Pod) -> Option<&Labels> {
-        self.counts.get_key_value(&Group::of(pod)).map(|(group, _)| &group.labels)
-    }
-
     /// The groups that a selector selects, of one namespace or of all.
     pub(crate) fn selected<'s>(
         &'s self,

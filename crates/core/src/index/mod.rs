@@ -64,13 +64,6 @@ impl Index {
         self.slots.bound()
     }
 
-    /// Lets a pod's labels be those of its like, which are there already, and so takes less memory.
-    pub(super) fn share_labels(&self, pod: &mut Pod) {
-        if let Some(labels) = self.groups.labels_like(pod) {
-            pod.labels = labels.clone();
-        }
-    }
-
     /// A pod has come to a node.
     pub(super) fn add_pod(&mut self, slot: Slot, pod: &Pod) {
         self.groups.add(slot, pod);

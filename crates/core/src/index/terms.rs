@@ -41,13 +41,13 @@ pub(crate) struct Terms(OrdMap<Filed, Counts>);
 
 impl Terms {
     pub(super) fn add(&mut self, slot: Slot, pod: &Pod) {
-        for filed in filed(&pod.affinity) {
+        for filed in filed(&pod.spec.affinity) {
             self.0.entry(filed).or_default().add(slot);
         }
     }
 
     pub(super) fn remove(&mut self, slot: Slot, pod: &Pod) {
-        for filed in filed(&pod.affinity) {
+        for filed in filed(&pod.spec.affinity) {
             if self.0.get_mut(&filed).is_some_and(|counts| counts.remove(slot)) {
                 self.0.remove(&filed);
             }

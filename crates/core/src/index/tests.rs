@@ -57,7 +57,7 @@ fn any_pod() -> impl Strategy<Value = Pod> {
             .with(|p| {
                 p.terminating = terminating;
                 p.terminal = terminal;
-                p.affinity.anti_required.iter_mut().for_each(widen);
+                p.spec_mut().affinity.anti_required.iter_mut().for_each(widen);
             })
             .build()
     })
@@ -106,7 +106,7 @@ fn home(snapshot: &Snapshot, pod: &Pod) -> Name {
 
 /// The terms of a pod with their stances.
 fn terms(pod: &Pod) -> Vec<(Stance, PodAffinityTerm)> {
-    let affinity = &pod.affinity;
+    let affinity = &pod.spec.affinity;
     let mut all: Vec<_> = affinity.anti_required.iter().map(|t| (Stance::Repels, t.clone())).collect();
     all.extend(affinity.pod_required.iter().map(|t| (Stance::Requires, t.clone())));
     all.extend(affinity.pod_preferred.iter().map(|t| (Stance::Prefers(t.weight), t.term.clone())));
@@ -240,8 +240,8 @@ proptest! {
                         sum
                     })
                 };
-                prop_assert_eq!(&*requested, &pods(|held| &held.requests, |pod| &pod.requests));
-                prop_assert_eq!(&*non_zero, &pods(|held| &held.non_zero_requests, |pod| &pod.non_zero_requests));
+                prop_assert_eq!(&*requested, &pods(|held| &held.requests, |pod| &pod.spec.requests));
+                prop_assert_eq!(&*non_zero, &pods(|held| &held.non_zero_requests, |pod| &pod.spec.non_zero_requests));
             }
             prop_assert_eq!(block.free_places[at], offered.pods - info.pods.len() as i64);
             let marks = [block.known(), block.unschedulable, block.with_ports].map(|mask| mask >> at & 1 == 1);

@@ -34,7 +34,7 @@ pub use facts::{
 pub use labels::{Labels, Operator, Requirement, Selector};
 pub use node::{AvoidController, ConditionStatus, Image, Node, PREFER_AVOID_PODS};
 pub use node_group::{NODE_GROUP, NodeGroup, NodeGroupOptions};
-pub use pod::Pod;
+pub use pod::{Pod, PodSpec};
 pub use ports::{HostPort, Protocol};
 pub use quantity::{Quantity, QuantityError};
 pub use requests::{ContainerHolds, ContainerRequests, Held, PodRequests, may_stand_at_pod_level};

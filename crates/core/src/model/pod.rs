@@ -2,6 +2,8 @@
 //!
 //! Source: `api/core/v1/types.go` (`Pod`).
 
+use std::sync::Arc;
+
 use super::{
     Affinity, ControllerRef, Held, HostPort, Labels, Name, Node, PodClaim, PodClaimSource, PodFacts, PodRequests,
     PreemptionPolicy, ResourceList, Resources, Toleration, TopologySpreadConstraint, Volume,
@@ -20,13 +22,11 @@ pub struct Pod {
     /// Its labels.
     pub labels: Labels,
     /// The controller that owns it.
-    pub controller: Option<ControllerRef>,
+    pub controller: Option<Arc<ControllerRef>>,
     /// The node it is bound to, or asks for by name (`spec.nodeName`); empty for none.
     pub node_name: Name,
     /// The node on which preemption made room for it (`status.nominatedNodeName`); empty for none.
     pub nominated_node_name: Name,
-    /// The scheduler it asks for.
-    pub scheduler_name: Name,
     /// `true` if it has ended (`Succeeded` or `Failed`), so that it holds nothing any more.
     pub terminal: bool,
     /// `true` if it is being deleted (`metadata.deletionTimestamp`).
@@ -38,26 +38,43 @@ pub struct Pod {
     /// `true` if kube-scheduler preempted it for a pod of higher priority (condition `DisruptionTarget`, reason
     /// `PreemptionByScheduler`, set since 1.26).
     pub preempted: bool,
-    /// `spec.priority`; `None` if the object has none and its class decides.
-    pub priority: Option<i32>,
-    /// `spec.priorityClassName`; empty for none.
-    pub priority_class_name: Name,
-    /// Permission to preempt others.
-    pub preemption_policy: Option<PreemptionPolicy>,
     /// `metadata.creationTimestamp`, in nanoseconds since 1970; `None` if absent.
     pub created: Option<i64>,
     /// Its place among the pods of a cluster that came with a request, from 1; 0 for a stored one.
     pub arrival: u32,
     /// `status.startTime`, in nanoseconds since 1970; `None` where it has not started.
     pub start_time: Option<i64>,
+    /// What it asks for.
+    pub spec: Arc<PodSpec>,
+    /// Amounts that it holds while its containers are resized in place; `None` if they equal its requests.
+    pub held: Option<Box<Held>>,
+    /// Its volumes.
+    pub volumes: Vec<Volume>,
+    /// Its claims to devices (`spec.resourceClaims`).
+    pub resource_claims: Vec<PodClaim>,
+    /// The [limit](crate::limits) that it exceeds, and why: no decision is made for such a pod. `None` if it keeps all limits.
+    pub excess: Option<Name>,
+    /// Facts that placement does not read; `None` for those of a running pod that has none of its own ([`Pod::facts`]).
+    pub facts: Option<Box<PodFacts>>,
+}
+
+/// What a pod asks for. The pods of one workload share it in a snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodSpec {
+    /// The scheduler it asks for.
+    pub scheduler_name: Name,
+    /// `spec.priority`; `None` if the object has none and its class decides.
+    pub priority: Option<i32>,
+    /// `spec.priorityClassName`; empty for none.
+    pub priority_class_name: Name,
+    /// Permission to preempt others.
+    pub preemption_policy: Option<PreemptionPolicy>,
     /// Amounts that it holds on a node: containers, pod-level amounts and overhead together ([`PodRequests::total`]).
     pub requests: Resources,
     /// CPU and memory as the scoring of other pods counts them on its node ([`PodRequests::non_zero`]).
     pub non_zero_requests: Resources,
     /// Amounts that count when nodes are scored for it ([`PodRequests::scored`]).
     pub scored_requests: Resources,
-    /// Amounts that it holds while its containers are resized in place; `None` if they equal its requests.
-    pub held: Option<Box<Held>>,
     /// `spec.overhead`, also within all three.
     pub overhead: ResourceList,
     /// The limits of its containers together, by the rules for requests, without overhead.
@@ -76,46 +93,62 @@ pub struct Pod {
     pub tolerations: Vec<Toleration>,
     /// How it and its like are to be spread.
     pub topology_spread: Vec<TopologySpreadConstraint>,
-    /// Its volumes.
-    pub volumes: Vec<Volume>,
     /// Scheduling gates, which keep it from being scheduled.
     pub scheduling_gates: Vec<Name>,
-    /// Its claims to devices (`spec.resourceClaims`).
-    pub resource_claims: Vec<PodClaim>,
-    /// The [limit](crate::limits) that it exceeds, and why: no decision is made for such a pod. `None` if it keeps all limits.
-    pub excess: Option<Name>,
-    /// Facts that placement does not read; `None` for those of a running pod that has none of its own ([`Pod::facts`]).
-    pub facts: Option<Box<PodFacts>>,
 }
 
 impl Pod {
+    /// What it asks for, to be changed.
+    pub fn spec_mut(&mut self) -> &mut PodSpec {
+        Arc::make_mut(&mut self.spec)
+    }
+
     /// Fills in everything that follows from what its parts ask for.
     pub fn set_requests(&mut self, asked: PodRequests) {
-        self.requests = asked.total();
-        self.non_zero_requests = asked.non_zero();
-        self.scored_requests = asked.scored();
         self.held = None;
-        self.overhead = asked.overhead;
+        let spec = self.spec_mut();
+        spec.requests = asked.total();
+        spec.non_zero_requests = asked.non_zero();
+        spec.scored_requests = asked.scored();
+        spec.overhead = asked.overhead;
+    }
+
+    /// Lets it share with another what both have alike, so that it takes less memory.
+    pub(crate) fn share(&mut self, other: &Self) {
+        fn share<T: Clone + PartialEq>(own: &mut T, other: &T) {
+            if own == other {
+                own.clone_from(other);
+            }
+        }
+        share(&mut self.spec, &other.spec);
+        share(&mut self.namespace, &other.namespace);
+        share(&mut self.labels, &other.labels);
+        share(&mut self.controller, &other.controller);
     }
 
     /// Its priority, or 0 if the object has none.
     pub fn priority_or_default(&self) -> i32 {
-        self.priority.unwrap_or(0)
+        self.spec.priority.unwrap_or(0)
     }
 
     /// `true` if its node selector and its required node affinity accept a node.
     pub fn selects_node(&self, node: &Node) -> bool {
-        self.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value))
-            && self.affinity.node_required.as_ref().is_none_or(|required| required.matches(&node.name, &node.labels))
+        self.spec.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value))
+            && self
+                .spec
+                .affinity
+                .node_required
+                .as_ref()
+                .is_none_or(|required| required.matches(&node.name, &node.labels))
     }
 
     /// `true` if no container has a request or limit of CPU or memory (quality of service `BestEffort`).
     pub fn is_best_effort(&self) -> bool {
-        let overhead = Resources::from_list(&self.overhead);
-        self.requests.milli_cpu <= overhead.milli_cpu
-            && self.requests.memory <= overhead.memory
-            && self.limits.milli_cpu == 0
-            && self.limits.memory == 0
+        let overhead = Resources::from_list(&self.spec.overhead);
+        self.spec.requests.milli_cpu <= overhead.milli_cpu
+            && self.spec.requests.memory <= overhead.memory
+            && self.spec.limits.milli_cpu == 0
+            && self.spec.limits.memory == 0
     }
 
     /// `true` if both pods have the same demands: they differ in name, uid and times at most.
@@ -136,28 +169,12 @@ impl Pod {
             controller,
             node_name,
             nominated_node_name,
-            scheduler_name,
             terminal,
             terminating,
             preempted,
-            priority,
-            priority_class_name,
-            preemption_policy,
-            requests,
-            non_zero_requests,
-            scored_requests,
+            spec,
             held,
-            overhead,
-            limits,
-            images,
-            init_images,
-            host_ports,
-            node_selector,
-            affinity,
-            tolerations,
-            topology_spread,
             volumes,
-            scheduling_gates,
             resource_claims,
             excess,
         } = self;
@@ -166,27 +183,11 @@ impl Pod {
             && *controller == other.controller
             && *node_name == other.node_name
             && *nominated_node_name == other.nominated_node_name
-            && *scheduler_name == other.scheduler_name
             && (*terminal, *terminating, *preempted) == (other.terminal, other.terminating, other.preempted)
-            && *priority == other.priority
-            && *priority_class_name == other.priority_class_name
-            && *preemption_policy == other.preemption_policy
-            && *requests == other.requests
-            && *non_zero_requests == other.non_zero_requests
-            && *scored_requests == other.scored_requests
+            && *spec == other.spec
             && *held == other.held
-            && *overhead == other.overhead
-            && *limits == other.limits
-            && *images == other.images
-            && *init_images == other.init_images
-            && *host_ports == other.host_ports
-            && *node_selector == other.node_selector
-            && *affinity == other.affinity
             && *excess == other.excess
-            && *tolerations == other.tolerations
-            && *topology_spread == other.topology_spread
             && *volumes == other.volumes
-            && *scheduling_gates == other.scheduling_gates
             && *resource_claims == other.resource_claims
             // A claim from a template is made for one pod.
             && (self.uid == other.uid || !self.has_claims_of_its_own())

@@ -47,7 +47,7 @@ struct CheckNodeUnschedulable;
 impl Predicate for CheckNodeUnschedulable {
     fn prepare<'a>(&'a self, pod: &'a Pod, _: &'a Snapshot) -> Demand<'a> {
         let cordon = Taint { key: UNSCHEDULABLE.into(), value: "".into(), effect: Effect::NoSchedule, added: None };
-        if pod.tolerations.iter().any(|t| t.tolerates(&cordon)) {
+        if pod.spec.tolerations.iter().any(|t| t.tolerates(&cordon)) {
             return Demand::Nothing;
         }
         let verdict = |node: &NodeInfo| {

@@ -76,11 +76,11 @@ struct CheckServiceAffinity {
 
 impl Predicate for CheckServiceAffinity {
     fn prepare<'a>(&'a self, pod: &'a Pod, snapshot: &'a Snapshot) -> Demand<'a> {
-        let asks_its_service = self.labels.iter().any(|label| !pod.node_selector.has(label))
+        let asks_its_service = self.labels.iter().any(|label| !pod.spec.node_selector.has(label))
             && grouping::service_selectors(pod, snapshot).next().is_some();
         let wanted = Wanted { labels: &self.labels, pod, snapshot, home: None };
         let home = if asks_its_service { wanted.homes().next() } else { None };
-        if home.is_none() && self.labels.iter().all(|label| !pod.node_selector.has(label)) {
+        if home.is_none() && self.labels.iter().all(|label| !pod.spec.node_selector.has(label)) {
             return Demand::Nothing;
         }
         Demand::Check(Box::new(Wanted { home, ..wanted }))
@@ -115,7 +115,7 @@ impl<'a> Wanted<'a> {
 
     fn judge(&self, home: Option<&NodeInfo>, node: &NodeInfo) -> Verdict {
         let holds = |label: &Name| {
-            let value = self.pod.node_selector.get(label).or_else(|| home?.labels().get(label));
+            let value = self.pod.spec.node_selector.get(label).or_else(|| home?.labels().get(label));
             value.is_none_or(|value| node.labels().get(label) == Some(value))
         };
         Verdict::fits_if(self.labels.iter().all(holds), || {
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn the_node_selector_counts_before_running_pods() {
         let selecting = |rack: &str| {
-            pod("new").label("app", "web").with(|p| p.node_selector = [("rack", rack)].into_iter().collect())
+            pod("new").label("app", "web").with(|p| p.spec_mut().node_selector = [("rack", rack)].into_iter().collect())
         };
         assert_eq!(fits(&selecting("r2"), &[service("web", "app=web")]), [false, false, true]);
         assert_eq!(fits(&selecting("r1"), &[]), [true, true, false]);

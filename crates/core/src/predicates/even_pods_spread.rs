@@ -243,7 +243,7 @@ mod tests {
     }
 
     fn changed(change: impl FnOnce(&mut TopologySpreadConstraint)) -> PodBuilder {
-        web(1).with(|pod| change(&mut pod.topology_spread[0]))
+        web(1).with(|pod| change(&mut pod.spec_mut().topology_spread[0]))
     }
 
     fn fits(arguments: &Arguments, pod: &PodBuilder, cluster: &[Object]) -> [bool; 3] {
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn only_nodes_that_the_pod_may_go_to_make_domains() {
-        let picky = web(1).with(|pod| pod.node_selector = [("disk", "ssd")].into_iter().collect());
+        let picky = web(1).with(|pod| pod.spec_mut().node_selector = [("disk", "ssd")].into_iter().collect());
         for release in BOTH {
             // The only domain is z2: 1 + 1 − 1 = 1. In a domain that is none, 0 + 1 − 1 = 0.
             assert_eq!(fits(&Arguments::defaults(release), &picky, &cluster()), [true, true, true]);
@@ -308,7 +308,7 @@ mod tests {
         assert_eq!(asked(&honoring, &tainted), [ordinary, [false, true, true]]);
         // Ignoring the node selector, all zones are domains again: b: 1 + 1 − 0 = 2
         let ignoring = changed(|c| c.node_affinity_policy = Some(InclusionPolicy::Ignore))
-            .with(|pod| pod.node_selector = [("disk", "ssd")].into_iter().collect());
+            .with(|pod| pod.spec_mut().node_selector = [("disk", "ssd")].into_iter().collect());
         assert_eq!(asked(&ignoring, &cluster()), [[true; 3], ordinary]);
         // None of the pods there carries the incoming pod's version: 0 + 1 − 0 = 1
         let version = changed(|c| c.match_label_keys = vec!["version".into(), "missing".into()]).label("version", "2");
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn default_constraints_spread_pods_of_services() {
         let mut arguments = Arguments::defaults(Release::V1_34);
-        let written = pod("p").spread(1, HOSTNAME, DoNotSchedule, "").build().topology_spread;
+        let written = pod("p").spread(1, HOSTNAME, DoNotSchedule, "").build().spec.topology_spread.clone();
         arguments.set(&DEFAULTS, DefaultSpreading::List(written));
         let plain = pod("new").label("app", "web");
         assert_eq!(fits(&arguments, &plain, &cluster()), [true; 3], "no service");

@@ -102,9 +102,9 @@ impl Predicate for MatchInterPodAffinity {
         let mut company = Company {
             pod,
             namespace_labels: snapshot.namespace_labels(&pod.namespace),
-            affinity: resolve(&pod.affinity.pod_required),
+            affinity: resolve(&pod.spec.affinity.pod_required),
             wanted_anywhere: 0,
-            anti_affinity: resolve(&pod.affinity.anti_required),
+            anti_affinity: resolve(&pod.spec.affinity.anti_required),
             repelling: SumsByKey::default(),
         };
         company.look_around(snapshot);
@@ -117,7 +117,7 @@ impl Predicate for MatchInterPodAffinity {
     }
 
     fn reads(&self, pod: &Pod, snapshot: &Snapshot) -> Reads {
-        let Affinity { pod_required, anti_required, .. } = &pod.affinity;
+        let Affinity { pod_required, anti_required, .. } = &pod.spec.affinity;
         let own = !(pod_required.is_empty() && anti_required.is_empty());
         if own || inter_pod::is_named(pod, snapshot) { Reads::Cluster } else { Reads::Nothing }
     }
@@ -160,7 +160,7 @@ impl<'a> Company<'a> {
             for (more, (term, _)) in found.avoided.iter_mut().zip(&self.anti_affinity) {
                 *more += if term.means(pod) { sign } else { 0 };
             }
-            let theirs = pod.affinity.anti_required.iter();
+            let theirs = pod.spec.affinity.anti_required.iter();
             let repelling = theirs.filter(|term| term.matches(self.pod, self.namespace_labels));
             found.repelling.extend(repelling.map(|term| (&term.topology_key, sign)));
         }
@@ -305,7 +305,7 @@ mod tests {
         let elsewhere = |selector: Selector| {
             pod("new")
                 .anti_affinity("app=web", ZONE)
-                .with(|p| p.affinity.anti_required[0].namespace_selector = Some(selector))
+                .with(|p| p.spec_mut().affinity.anti_required[0].namespace_selector = Some(selector))
         };
         let web = |name: &str| pod("web").label("app", "web").namespace(name).on("a");
         let asked = |release, selector, there| {

@@ -68,8 +68,8 @@ struct MatchNodeSelector {
 
 impl Predicate for MatchNodeSelector {
     fn prepare<'a>(&'a self, pod: &'a Pod, snapshot: &'a Snapshot) -> Demand<'a> {
-        let required = pod.affinity.node_required.as_ref();
-        if self.added.is_none() && pod.node_selector.is_empty() && required.is_none() {
+        let required = pod.spec.affinity.node_required.as_ref();
+        if self.added.is_none() && pod.spec.node_selector.is_empty() && required.is_none() {
             return Demand::Nothing;
         }
         let wanted = Wanted {
@@ -149,11 +149,11 @@ mod tests {
     }
 
     fn requires(terms: Vec<NodeSelectorTerm>) -> PodBuilder {
-        pod("p").with(|pod| pod.affinity.node_required = Some(NodeSelector(terms)))
+        pod("p").with(|pod| pod.spec_mut().affinity.node_required = Some(NodeSelector(terms)))
     }
 
     fn selects(key: &str, value: &str) -> PodBuilder {
-        pod("p").with(|pod| pod.node_selector = [(key, value)].into_iter().collect())
+        pod("p").with(|pod| pod.spec_mut().node_selector = [(key, value)].into_iter().collect())
     }
 
     #[test]
@@ -174,7 +174,7 @@ mod tests {
             (requires(vec![named(&[&["a", "b"]])]), ""),
             (
                 requires(vec![expressions(&[("cores", Operator::Exists)])])
-                    .with(|pod| pod.node_selector = [("disk", "ssd")].into_iter().collect()),
+                    .with(|pod| pod.spec_mut().node_selector = [("disk", "ssd")].into_iter().collect()),
                 "a",
             ),
         ];
@@ -182,7 +182,7 @@ mod tests {
             let rule = predicate("MatchNodeSelector", &Arguments::defaults(release));
             for (pod, expected) in cases {
                 let fit = ["a", "b"].into_iter().filter(|n| verdict_of(&*rule, pod.clone(), &nodes, n).fits());
-                assert_eq!(fit.collect::<String>(), *expected, "{:?}", pod.clone().build().affinity);
+                assert_eq!(fit.collect::<String>(), *expected, "{:?}", pod.clone().build().spec.affinity);
             }
         }
     }

@@ -46,11 +46,12 @@ struct PodFitsHostPorts;
 
 impl Predicate for PodFitsHostPorts {
     fn prepare<'a>(&'a self, pod: &'a Pod, _: &'a Snapshot) -> Demand<'a> {
-        if pod.host_ports.is_empty() {
+        if pod.spec.host_ports.is_empty() {
             return Demand::Nothing;
         }
         Demand::check(|node| {
-            let taken = pod.host_ports.iter().any(|port| node.used_ports.iter().any(|used| port.conflicts_with(used)));
+            let taken =
+                pod.spec.host_ports.iter().any(|port| node.used_ports.iter().any(|used| port.conflicts_with(used)));
             Verdict::fits_if(!taken, || {
                 Verdict::unschedulable("node(s) didn't have free ports for the requested pod ports")
             })
@@ -73,7 +74,7 @@ mod tests {
     };
 
     fn takes(ip: &str, protocol: Protocol, port: u16) -> PodBuilder {
-        pod("p").with(|pod| pod.host_ports.push(HostPort { ip: ip.into(), protocol, port }))
+        pod("p").with(|pod| pod.spec_mut().host_ports.push(HostPort { ip: ip.into(), protocol, port }))
     }
 
     #[test]

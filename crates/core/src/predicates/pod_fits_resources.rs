@@ -127,7 +127,7 @@ impl PodFitsResources {
 impl Predicate for PodFitsResources {
     fn prepare<'a>(&'a self, pod: &'a Pod, _: &'a Snapshot) -> Demand<'a> {
         let zero_fits = self.release.facts().zero_requests_fit;
-        let wanted = &pod.requests;
+        let wanted = &pod.spec.requests;
         let scalars: Vec<_> = wanted
             .scalar
             .iter()

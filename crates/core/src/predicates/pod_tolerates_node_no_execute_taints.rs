@@ -46,7 +46,7 @@ struct PodToleratesNodeNoExecuteTaints;
 impl Predicate for PodToleratesNodeNoExecuteTaints {
     fn prepare<'a>(&'a self, pod: &'a Pod, _: &'a Snapshot) -> Demand<'a> {
         Demand::check(|node| {
-            let found = first_untolerated(&node.node.taints, &pod.tolerations, |e| e == Effect::NoExecute);
+            let found = first_untolerated(&node.node.taints, &pod.spec.tolerations, |e| e == Effect::NoExecute);
             Verdict::fits_if(found.is_none(), || {
                 Verdict::unresolvable("node(s) had taints that the pod didn't tolerate")
             })

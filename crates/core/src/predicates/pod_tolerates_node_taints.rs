@@ -53,7 +53,7 @@ struct PodToleratesNodeTaints {
 impl Predicate for PodToleratesNodeTaints {
     fn prepare<'a>(&'a self, pod: &'a Pod, snapshot: &'a Snapshot) -> Demand<'a> {
         let repels = |effect| matches!(effect, Effect::NoSchedule | Effect::NoExecute);
-        let untolerated = move |taints: &[Taint]| first_untolerated(taints, &pod.tolerations, repels).cloned();
+        let untolerated = move |taints: &[Taint]| first_untolerated(taints, &pod.spec.tolerations, repels).cloned();
         let [before, after] = self.release.facts().untolerated_taint;
         let verdict = move |node: &NodeInfo| match untolerated(&node.node.taints) {
             None => Verdict::Fits,

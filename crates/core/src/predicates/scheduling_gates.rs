@@ -45,12 +45,12 @@ struct SchedulingGates;
 
 impl Predicate for SchedulingGates {
     fn prepare<'a>(&'a self, pod: &'a Pod, _: &'a Snapshot) -> Demand<'a> {
-        if pod.scheduling_gates.is_empty() {
+        if pod.spec.scheduling_gates.is_empty() {
             return Demand::Nothing;
         }
         Demand::Reject(Verdict::unresolvable(format!(
             "waiting for scheduling gates: [{}]",
-            pod.scheduling_gates.join(" ")
+            pod.spec.scheduling_gates.join(" ")
         )))
     }
 
@@ -70,7 +70,8 @@ mod tests {
     #[test]
     fn a_gated_pod_fits_nowhere_in_1_34_and_gates_are_unknown_in_1_22() {
         let snapshot = cluster([node("a").into(), node("b").into()]);
-        let gated = pod("p").with(|p| p.scheduling_gates = vec!["example.com/quota".into(), "b".into()]).build();
+        let gated =
+            pod("p").with(|p| p.spec_mut().scheduling_gates = vec!["example.com/quota".into(), "b".into()]).build();
         let modern = Configuration::default().compile(None).expect("the default profile compiles");
         let decision = cycle::decide(&modern, &gated, &snapshot, 0);
         assert_eq!(decision.message, "0/2 nodes are available: waiting for scheduling gates: [example.com/quota b].");

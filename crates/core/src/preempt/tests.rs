@@ -270,7 +270,8 @@ fn notes_tell_of_claims_before_preemption() {
 #[test]
 fn ineligible_preemptors_get_a_reason() {
     let snapshot = on_nodes(["a"], [ranked("low", 1, "4").on("a").into()]);
-    let never = ranked("new", 10, "1").with(|p| p.preemption_policy = Some(crate::model::PreemptionPolicy::Never));
+    let never =
+        ranked("new", 10, "1").with(|p| p.spec_mut().preemption_policy = Some(crate::model::PreemptionPolicy::Never));
     assert_eq!(message(&V1_34, &never, &snapshot), "not eligible due to preemptionPolicy=Never.");
     let nothing = "0/1 nodes are available: 1 No preemption victims found for incoming pod.";
     assert_eq!(message(&V1_34, &ranked("new", 1, "1"), &snapshot), nothing);
@@ -278,7 +279,8 @@ fn ineligible_preemptors_get_a_reason() {
     assert_eq!(large, "0/1 nodes are available: 1 Insufficient cpu.", "1.22 tries though the node is too small");
     let unresolvable = "0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
     assert_eq!(message(&V1_34, &ranked("new", 10, "5"), &snapshot), unresolvable, "1.34 knows");
-    let elsewhere = ranked("new", 10, "0").with(|p| p.node_selector = [("disk", "ssd")].into_iter().collect());
+    let elsewhere =
+        ranked("new", 10, "0").with(|p| p.spec_mut().node_selector = [("disk", "ssd")].into_iter().collect());
     assert_eq!(message(&V1_22, &elsewhere, &snapshot), unresolvable);
     assert_eq!(message(&V1_22, &ranked("new", 10, "0"), &snapshot), "the pod fits on a as it is");
     assert_eq!(message(&V1_22, &ranked("new", 10, "1"), &Snapshot::default()), NO_NODES);
@@ -300,7 +302,7 @@ fn a_pod_whose_victims_are_still_leaving_waits() {
     assert!(!waits(&V1_22, &new.clone().nominated("b"), true), "nobody leaves there");
     assert!(!waits(&V1_22, &nominated.clone().priority(1), true), "for whom the pod does not leave");
     let unresolvable = ranked("new", 10, "0").nominated("a");
-    let unresolvable = unresolvable.with(|p| p.node_selector = [("disk", "ssd")].into_iter().collect());
+    let unresolvable = unresolvable.with(|p| p.spec_mut().node_selector = [("disk", "ssd")].into_iter().collect());
     assert!(!waits(&V1_22, &unresolvable, true), "the nominated node has become impossible");
 }
 

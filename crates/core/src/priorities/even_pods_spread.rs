@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn nodes_shut_out_by_node_affinity_do_not_count() {
-        let picky = by(ZONE, 1).with(|pod| pod.node_selector = [("disk", "ssd")].into_iter().collect());
+        let picky = by(ZONE, 1).with(|pod| pod.spec_mut().node_selector = [("disk", "ssd")].into_iter().collect());
         // All counts are 0, since no node has the disk.
         assert_eq!(scores(Release::V1_34, picky, &cluster()), [100, 100, 100, 0]);
     }

@@ -58,14 +58,14 @@ struct ImageLocality {
 
 impl Priority for ImageLocality {
     fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &NodeSet<'_>) -> Scores {
-        let init = if self.release.facts().scores_init_images { &pod.init_images[..] } else { &[] };
-        let containers = (init.len() + pod.images.len()) as i64;
+        let init = if self.release.facts().scores_init_images { &pod.spec.init_images[..] } else { &[] };
+        let containers = (init.len() + pod.spec.images.len()) as i64;
         let scaled = |image: &Name| {
             let state = snapshot.image(&with_tag(image))?;
             let spread = state.nodes() as f64 / snapshot.node_count() as f64;
             Some((state, (state.size as f64 * spread) as i64))
         };
-        let present: Vec<(&ImageState, i64)> = init.iter().chain(&pod.images).filter_map(scaled).collect();
+        let present: Vec<(&ImageState, i64)> = init.iter().chain(&pod.spec.images).filter_map(scaled).collect();
         if present.is_empty() {
             return Scores::Same(scale(0, containers));
         }
@@ -129,7 +129,10 @@ mod tests {
     fn scores(release: Release, init: &[&str], images: &[&str], nodes: &[NodeBuilder]) -> Vec<i64> {
         let rule = priority("ImageLocalityPriority", &Arguments::defaults(release));
         let names = |list: &[&str]| list.iter().map(|n| Name::from(*n)).collect();
-        let pod = pod("p").with(|pod| (pod.init_images, pod.images) = (names(init), names(images)));
+        let pod = pod("p").with(|pod| {
+            let spec = pod.spec_mut();
+            (spec.init_images, spec.images) = (names(init), names(images));
+        });
         scores_of(&*rule, pod, nodes)
     }
 

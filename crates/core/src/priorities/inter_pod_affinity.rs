@@ -93,7 +93,7 @@ struct InterPodAffinity {
 
 impl Priority for InterPodAffinity {
     fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &NodeSet<'_>) -> Scores {
-        let own: Vec<_> = weighted(&pod.affinity.pod_preferred, &pod.affinity.anti_preferred)
+        let own: Vec<_> = weighted(&pod.spec.affinity.pod_preferred, &pod.spec.affinity.anti_preferred)
             .map(|(preferred, weight)| (IncomingTerm::resolve(&preferred.term, snapshot, self.release), weight))
             .collect();
         if own.is_empty() && self.ignore_theirs {
@@ -125,7 +125,7 @@ impl Priority for InterPodAffinity {
     }
 
     fn reads(&self, pod: &Pod, snapshot: &Snapshot) -> Reads {
-        let own = !(pod.affinity.pod_preferred.is_empty() && pod.affinity.anti_preferred.is_empty());
+        let own = !(pod.spec.affinity.pod_preferred.is_empty() && pod.spec.affinity.anti_preferred.is_empty());
         if own || inter_pod::is_named(pod, snapshot) { Reads::Cluster } else { Reads::Nothing }
     }
 }

@@ -54,7 +54,7 @@ struct NodeAffinity {
 
 impl Priority for NodeAffinity {
     fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &NodeSet<'_>) -> Scores {
-        let terms: Vec<_> = self.added.iter().chain(&pod.affinity.node_preferred).collect();
+        let terms: Vec<_> = self.added.iter().chain(&pod.spec.affinity.node_preferred).collect();
         if terms.is_empty() {
             return Scores::Same(0);
         }
@@ -68,7 +68,7 @@ impl Priority for NodeAffinity {
     }
 
     fn reads(&self, pod: &Pod, _: &Snapshot) -> Reads {
-        if self.added.is_empty() && pod.affinity.node_preferred.is_empty() { Reads::Nothing } else { Reads::Nodes }
+        if self.added.is_empty() && pod.spec.affinity.node_preferred.is_empty() { Reads::Nothing } else { Reads::Nodes }
     }
 }
 
@@ -94,7 +94,7 @@ mod tests {
         let scores = |preferred: Vec<PreferredNode>, added| {
             let mut arguments = Arguments::defaults(Release::V1_34);
             arguments.set(&ADDED_AFFINITY, AddedAffinity { required: None, preferred: added });
-            let pod = pod("p").with(|pod| pod.affinity.node_preferred = preferred);
+            let pod = pod("p").with(|pod| pod.spec_mut().affinity.node_preferred = preferred);
             scores_of(&*priority("NodeAffinityPriority", &arguments), pod, &nodes)
         };
         // sums 3, 2, 0: 3×100/3, 2×100/3 = 66.7 → 66

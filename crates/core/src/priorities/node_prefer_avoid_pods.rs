@@ -65,7 +65,7 @@ mod tests {
     fn owned_by(kind: &str, uid: &str) -> PodBuilder {
         let owner =
             ControllerRef { api_version: "v1".into(), kind: kind.into(), name: "owner".into(), uid: uid.into() };
-        pod("p").with(|pod| pod.controller = Some(owner))
+        pod("p").with(|pod| pod.controller = Some(owner.into()))
     }
 
     #[test]

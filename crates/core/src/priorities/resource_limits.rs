@@ -50,7 +50,9 @@ impl Priority for ResourceLimits {
         let holds = |limit: i64, allocatable: i64| limit != 0 && limit <= allocatable;
         let score = |node: NodeRef<'_>| {
             let offered = &node.node.allocatable;
-            i64::from(holds(pod.limits.milli_cpu, offered.milli_cpu) || holds(pod.limits.memory, offered.memory))
+            i64::from(
+                holds(pod.spec.limits.milli_cpu, offered.milli_cpu) || holds(pod.spec.limits.memory, offered.memory),
+            )
         };
         Scores::of_each(candidates, score)
     }

@@ -112,13 +112,13 @@ impl ResourceScoring {
     pub(super) fn pod_requests(&self, pod: &Pod) -> Vec<i64> {
         let facts = self.release.facts();
         let counted = match self.requests {
-            Requests::NonZero => &pod.scored_requests,
+            Requests::NonZero => &pod.spec.scored_requests,
             Requests::Real => match &pod.held {
                 Some(held) if facts.counts_resizes_in_place => &held.requests,
-                _ => &pod.requests,
+                _ => &pod.spec.requests,
             },
         };
-        let amount = |name: &str| match pod.overhead.get(name) {
+        let amount = |name: &str| match pod.spec.overhead.get(name) {
             Some(overhead) if name == resources::CPU && facts.scores_cpu_overhead_in_cores => {
                 counted.milli_cpu.saturating_sub(overhead.milli_value()).saturating_add(overhead.value())
             }

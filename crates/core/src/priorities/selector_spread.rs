@@ -56,7 +56,7 @@ struct SelectorSpread;
 
 impl Priority for SelectorSpread {
     fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &NodeSet<'_>) -> Scores {
-        if !pod.topology_spread.is_empty() {
+        if !pod.spec.topology_spread.is_empty() {
             return Scores::Same(0);
         }
         let selector = grouping::default_selector(pod, snapshot);
@@ -88,7 +88,7 @@ impl Priority for SelectorSpread {
     }
 
     fn reads(&self, pod: &Pod, snapshot: &Snapshot) -> Reads {
-        let own_way = !pod.topology_spread.is_empty();
+        let own_way = !pod.spec.topology_spread.is_empty();
         if own_way || grouping::default_selector(pod, snapshot).is_empty() { Reads::Node } else { Reads::Cluster }
     }
 }

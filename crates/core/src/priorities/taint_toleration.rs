@@ -45,7 +45,7 @@ impl Priority for TaintToleration {
     fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &NodeSet<'_>) -> Scores {
         let count = |taints: &[Taint]| {
             let soft = taints.iter().filter(|taint| taint.effect == Effect::PreferNoSchedule);
-            soft.filter(|taint| !pod.tolerations.iter().any(|t| t.tolerates(taint))).count() as i64
+            soft.filter(|taint| !pod.spec.tolerations.iter().any(|t| t.tolerates(taint))).count() as i64
         };
         let counts = snapshot.index().topology.by_taints(count, 0);
         let highest = candidates.iter().map(|node| counts.of(node.slot())).max().unwrap_or(0);

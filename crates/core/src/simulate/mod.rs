@@ -356,7 +356,7 @@ impl Placing {
     }
 
     pub(crate) fn place(&mut self, pod: &Arc<Pod>) -> Placement {
-        let profile = match self.profiles.of(&pod.scheduler_name) {
+        let profile = match self.profiles.of(&pod.spec.scheduler_name) {
             Ok(profile) => profile,
             Err(error) => return Placement::Unschedulable(error.to_string()),
         };

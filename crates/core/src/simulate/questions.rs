@@ -104,7 +104,7 @@ fn stuck_with(of: &Simulation, template: &Node, count: usize, pods: &[Arc<Pod>])
 /// A number of nodes below which the requests are more than all nodes offer.
 fn at_least(snapshot: &Snapshot, template: &Node, pods: &[Arc<Pod>]) -> usize {
     let needed = |name: &str| {
-        let asked: i64 = pods.iter().map(|pod| pod.requests.get(name)).fold(0, i64::saturating_add);
+        let asked: i64 = pods.iter().map(|pod| pod.spec.requests.get(name)).fold(0, i64::saturating_add);
         let free = snapshot
             .nodes()
             .map(|info| info.node.allocatable.get(name).saturating_sub(info.requested.get(name)).max(0));

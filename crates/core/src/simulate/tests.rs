@@ -114,7 +114,7 @@ fn nodes_are_closed_opened_tainted_and_labelled() {
 #[test]
 fn victims_of_controllers_wait_and_preemption_can_be_forbidden() {
     let objects = [machine("a", 2, "x"), running(web("low", 2).on("a"))];
-    let high = Arc::new(Pod { priority: Some(100), ..pod("high").cpu("2").build() });
+    let high = Arc::new(pod("high").cpu("2").priority(100).build());
     let mut of = simulation(objects.clone());
     let outcome = of.step(&Step::AddPods(vec![high.clone()])).expect("a step");
     assert_eq!(where_to(&outcome), [moved("high", "", "a")]);
@@ -164,8 +164,7 @@ fn a_pod_that_moved_is_under_its_budget_again() {
 
 #[test]
 fn a_drain_that_preempts_tells_of_each_victim_once() {
-    let high =
-        |name: &str| Object::Pod(Box::new(Pod { priority: Some(9), ready: true, ..web(name, 1).on("a").build() }));
+    let high = |name: &str| Object::from(web(name, 1).on("a").priority(9).with(|pod| pod.ready = true));
     let objects = [
         machine("a", 3, "x"),
         machine("b", 3, "y"),

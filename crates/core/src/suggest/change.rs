@@ -82,30 +82,34 @@ impl Change {
             Self::LowerRequest { resource, from, to } => {
                 // A pod with a new request is not being resized.
                 pod.held = None;
-                for amounts in [&mut pod.requests, &mut pod.non_zero_requests, &mut pod.scored_requests] {
+                let spec = pod.spec_mut();
+                for amounts in [&mut spec.requests, &mut spec.non_zero_requests, &mut spec.scored_requests] {
                     let amount = amounts.slot(resource);
                     *amount = amount.saturating_sub(from.saturating_sub(*to)).max(0);
                 }
             }
-            Self::Tolerate(taint) => pod.tolerations.push(Toleration {
+            Self::Tolerate(taint) => pod.spec_mut().tolerations.push(Toleration {
                 key: taint.key.clone(),
                 operator: TolerationOperator::Equal,
                 value: taint.value.clone(),
                 effect: Some(taint.effect),
                 seconds: None,
             }),
-            Self::DropHostPort(port) => pod.host_ports.retain(|other| other != port),
+            Self::DropHostPort(port) => pod.spec_mut().host_ports.retain(|other| other != port),
             Self::DropNodeName => pod.node_name = Name::default(),
             Self::DropNodeSelector(key) => {
-                pod.node_selector = pod.node_selector.iter().filter(|(other, _)| other != key).cloned().collect();
+                let kept = pod.spec.node_selector.iter().filter(|(other, _)| other != key).cloned().collect();
+                pod.spec_mut().node_selector = kept;
             }
-            Self::DropNodeAffinity => pod.affinity.node_required = None,
-            Self::DropSpread(key) => pod.topology_spread.retain(|constraint| {
+            Self::DropNodeAffinity => pod.spec_mut().affinity.node_required = None,
+            Self::DropSpread(key) => pod.spec_mut().topology_spread.retain(|constraint| {
                 constraint.topology_key != *key
                     || constraint.when_unsatisfiable != topology::WhenUnsatisfiable::DoNotSchedule
             }),
-            Self::DropPodAffinity(key) => pod.affinity.pod_required.retain(|term| term.topology_key != *key),
-            Self::DropPodAntiAffinity(key) => pod.affinity.anti_required.retain(|term| term.topology_key != *key),
+            Self::DropPodAffinity(key) => pod.spec_mut().affinity.pod_required.retain(|term| term.topology_key != *key),
+            Self::DropPodAntiAffinity(key) => {
+                pod.spec_mut().affinity.anti_required.retain(|term| term.topology_key != *key)
+            }
             Self::LabelNode { node, key, value } => {
                 let Some(info) = snapshot.node(node) else { return };
                 let mut changed = (*info.node).clone();

@@ -16,16 +16,16 @@ pub(super) fn ways(pod: &Pod, node: &NodeInfo, release: Release) -> Option<Vec<V
         changes.push(Change::DropNodeName);
     }
     let taken = |port: &&HostPort| node.used_ports.iter().any(|used| port.conflicts_with(used));
-    changes.extend(pod.host_ports.iter().filter(taken).cloned().map(Change::DropHostPort));
+    changes.extend(pod.spec.host_ports.iter().filter(taken).cloned().map(Change::DropHostPort));
     if node.node.unschedulable {
         changes.push(Change::Uncordon(node.name().clone()));
     }
     let keeps_off = node.node.taints.iter().filter(|taint| taint.effect != Effect::PreferNoSchedule);
-    let untolerated = keeps_off.filter(|taint| !pod.tolerations.iter().any(|t| t.tolerates(taint)));
+    let untolerated = keeps_off.filter(|taint| !pod.spec.tolerations.iter().any(|t| t.tolerates(taint)));
     changes.extend(untolerated.cloned().map(Change::Tolerate));
 
-    let missing: Vec<(Name, Name)> = missing_labels(&pod.node_selector, node.labels());
-    let affinity = pod.affinity.node_required.as_ref().filter(|r| !r.matches(node.name(), node.labels()));
+    let missing: Vec<(Name, Name)> = missing_labels(&pod.spec.node_selector, node.labels());
+    let affinity = pod.spec.affinity.node_required.as_ref().filter(|r| !r.matches(node.name(), node.labels()));
     if missing.is_empty() && affinity.is_none() {
         return Some(vec![changes]);
     }
@@ -43,10 +43,11 @@ pub(super) fn ways(pod: &Pod, node: &NodeInfo, release: Release) -> Option<Vec<V
 
 /// The pod's rules about other pods, as changes that give them up.
 pub(super) fn rules_about_pods(pod: &Pod) -> Vec<Change> {
-    let hard = pod.topology_spread.iter().filter(|c| c.when_unsatisfiable == WhenUnsatisfiable::DoNotSchedule);
+    let hard = pod.spec.topology_spread.iter().filter(|c| c.when_unsatisfiable == WhenUnsatisfiable::DoNotSchedule);
     let spread = hard.map(|constraint| Change::DropSpread(constraint.topology_key.clone()));
-    let affinity = pod.affinity.pod_required.iter().map(|term| Change::DropPodAffinity(term.topology_key.clone()));
-    let apart = pod.affinity.anti_required.iter().map(|term| Change::DropPodAntiAffinity(term.topology_key.clone()));
+    let affinity = pod.spec.affinity.pod_required.iter().map(|term| Change::DropPodAffinity(term.topology_key.clone()));
+    let apart =
+        pod.spec.affinity.anti_required.iter().map(|term| Change::DropPodAntiAffinity(term.topology_key.clone()));
     let mut changes: Vec<Change> = Vec::new();
     for change in spread.chain(affinity).chain(apart) {
         if !changes.contains(&change) {
@@ -58,7 +59,7 @@ pub(super) fn rules_about_pods(pod: &Pod) -> Vec<Change> {
 
 /// `true` if the node would have room for the pod if it were empty.
 pub(super) fn is_large_enough(pod: &Pod, node: &Node) -> bool {
-    node.allocatable.pods > 0 && amounts(&pod.requests).all(|(name, amount)| amount <= node.allocatable.get(&name))
+    node.allocatable.pods > 0 && amounts(&pod.spec.requests).all(|(name, amount)| amount <= node.allocatable.get(&name))
 }
 
 /// Lowers requests to the free amounts; `None` if nothing is free, or the node takes no more pods.
@@ -68,7 +69,7 @@ fn lower_requests(pod: &Pod, node: &NodeInfo, release: Release) -> Option<Vec<Ch
         return None;
     }
     let mut changes = Vec::new();
-    for (resource, from) in amounts(&pod.requests) {
+    for (resource, from) in amounts(&pod.spec.requests) {
         let to = offered.get(&resource).saturating_sub(held.get(&resource));
         if from > to {
             if to <= 0 {

@@ -70,7 +70,7 @@ fn apply(changes: &[Change], pod: &Pod, snapshot: &Snapshot) -> (Pod, Snapshot) 
 /// The cheapest changes, the cheapest first, for `alike` pods with the demands of one that fits nowhere. What no change
 /// tried here can help (a scheduling gate, a missing volume) has none.
 pub fn suggest(profile: &Profile, pod: &Pod, snapshot: &Snapshot, alike: usize) -> Vec<Suggestion> {
-    let gated = !pod.scheduling_gates.is_empty();
+    let gated = !pod.spec.scheduling_gates.is_empty();
     if gated || Cycle::prepare(profile, pod, snapshot).rejection().is_some() {
         return Vec::new();
     }
@@ -99,7 +99,7 @@ pub fn suggest(profile: &Profile, pod: &Pod, snapshot: &Snapshot, alike: usize) 
 /// Nodes with the ways that might lead there, the cheapest first.
 fn nearest(release: Release, pod: &Pod, snapshot: &Snapshot) -> Vec<(i64, Name, Vec<Vec<Change>>)> {
     let way = |node| {
-        work::spend_on(STEPS + pod.tolerations.len());
+        work::spend_on(STEPS + pod.spec.tolerations.len());
         let ways = defects::ways(pod, node, release)?;
         let cost = |changes: &Vec<Change>| changes.iter().map(Change::cost).fold(0_i64, i64::saturating_add);
         let cheapest = ways.iter().map(cost).min()?;

@@ -26,7 +26,7 @@ fn obstacles_are_named() {
 
     let unlabelled = vec![node("a").into()];
     let label = Change::LabelNode { node: "a".into(), key: "disk".into(), value: "ssd".into() };
-    let wants_ssd = || pod("p").with(|p| p.node_selector = [("disk", "ssd")].into_iter().collect());
+    let wants_ssd = || pod("p").with(|p| p.spec_mut().node_selector = [("disk", "ssd")].into_iter().collect());
     assert_eq!(first(unlabelled.clone(), wants_ssd()), [label]);
     let all = suggestions(unlabelled, wants_ssd(), 1);
     assert!(all.iter().any(|s| s.changes == [Change::DropNodeSelector("disk".into())]));
@@ -54,6 +54,6 @@ fn the_suggested_node_count_fits_all_pods() {
 #[test]
 fn pods_that_no_change_helps_get_no_suggestion() {
     assert_eq!(suggestions(vec![], pod("p"), 1), []);
-    let gated = pod("p").with(|p| p.scheduling_gates = vec!["g".into()]);
+    let gated = pod("p").with(|p| p.spec_mut().scheduling_gates = vec!["g".into()]);
     assert_eq!(suggestions(vec![node("a").into()], gated, 1), []);
 }

@@ -123,12 +123,12 @@ impl Changes {
                 let mut changes = Self::NONE;
                 // A pod that was deleted and made again under its name may differ in what no update changes.
                 let is_remade = before.uid != after.uid
-                    || before.affinity != after.affinity
-                    || before.host_ports != after.host_ports;
+                    || before.spec.affinity != after.spec.affinity
+                    || before.spec.host_ports != after.spec.host_ports;
                 if is_remade || before.labels != after.labels || before.terminating != after.terminating {
                     changes |= Self::PODS;
                 }
-                if before.requests != after.requests || before.held != after.held {
+                if before.spec.requests != after.spec.requests || before.held != after.held {
                     changes |= Self::POD_GONE;
                 }
                 changes

@@ -281,7 +281,7 @@ fn built_wish(wish: &Wish) -> Pod {
     let mut mine = pod("mine").label("app", "mine").cpu(&wish.cpu.to_string());
     if let Some(zone) = wish.zone {
         let labels: Labels = [(Name::from(ZONE), Name::from(format!("z{zone}")))].into_iter().collect();
-        mine = mine.with(|pod| pod.node_selector = labels);
+        mine = mine.with(|pod| pod.spec_mut().node_selector = labels);
     }
     if wish.tolerates {
         mine = mine.tolerates("dedicated");

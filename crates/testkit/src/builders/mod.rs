@@ -1,5 +1,7 @@
 //! Builders that make tests and benches read like the rule they check.
 
+use std::sync::Arc;
+
 use podberth_core::{
     model::{
         Affinity, ConditionStatus, ContainerHolds, ContainerRequests, ControllerRef, Effect, HostPort, Labels, Name,
@@ -139,7 +141,7 @@ impl PodBuilder {
     /// Is limited to these amounts.
     #[must_use]
     pub fn limits(mut self, amounts: &[(&str, &str)]) -> Self {
-        self.pod.limits = Resources::from_list(&list(amounts));
+        self.pod.spec_mut().limits = Resources::from_list(&list(amounts));
         self
     }
 
@@ -167,7 +169,7 @@ impl PodBuilder {
     /// Takes a TCP host port on all addresses.
     #[must_use]
     pub fn host_port(mut self, port: u16) -> Self {
-        self.pod.host_ports.push(HostPort { ip: HostPort::ANY_IP.into(), protocol: Protocol::Tcp, port });
+        self.pod.spec_mut().host_ports.push(HostPort { ip: HostPort::ANY_IP.into(), protocol: Protocol::Tcp, port });
         self
     }
 
@@ -188,7 +190,7 @@ impl PodBuilder {
     /// Tolerates every taint with this key.
     #[must_use]
     pub fn tolerates(mut self, key: &str) -> Self {
-        self.pod.tolerations.push(Toleration {
+        self.pod.spec_mut().tolerations.push(Toleration {
             key: key.into(),
             operator: TolerationOperator::Exists,
             value: "".into(),
@@ -201,14 +203,14 @@ impl PodBuilder {
     /// Requires the company of pods that carry these labels, in one domain of a node label.
     #[must_use]
     pub fn affinity(mut self, labels: &str, topology_key: &str) -> Self {
-        self.pod.affinity.pod_required.push(term(labels, topology_key));
+        self.pod.spec_mut().affinity.pod_required.push(term(labels, topology_key));
         self
     }
 
     /// Requires to be apart from pods that carry these labels, by domain of a node label.
     #[must_use]
     pub fn anti_affinity(mut self, labels: &str, topology_key: &str) -> Self {
-        self.pod.affinity.anti_required.push(term(labels, topology_key));
+        self.pod.spec_mut().affinity.anti_required.push(term(labels, topology_key));
         self
     }
 
@@ -216,7 +218,7 @@ impl PodBuilder {
     #[must_use]
     pub fn prefers(mut self, weight: i32, labels: &str, topology_key: &str) -> Self {
         let wish = WeightedPodAffinityTerm { weight: weight.abs(), term: term(labels, topology_key) };
-        let Affinity { pod_preferred, anti_preferred, .. } = &mut self.pod.affinity;
+        let Affinity { pod_preferred, anti_preferred, .. } = &mut self.pod.spec_mut().affinity;
         if weight < 0 { anti_preferred } else { pod_preferred }.push(wish);
         self
     }
@@ -224,7 +226,7 @@ impl PodBuilder {
     /// Is to be spread with the pods that carry these labels over the domains of a node label.
     #[must_use]
     pub fn spread(mut self, max_skew: i32, topology_key: &str, when: WhenUnsatisfiable, labels: &str) -> Self {
-        self.pod.topology_spread.push(TopologySpreadConstraint {
+        self.pod.spec_mut().topology_spread.push(TopologySpreadConstraint {
             max_skew,
             topology_key: topology_key.into(),
             when_unsatisfiable: when,
@@ -240,19 +242,19 @@ impl PodBuilder {
     /// Is owned by a controller: `("apps/v1", "ReplicaSet", "web")`.
     #[must_use]
     pub fn owned_by(mut self, api_version: &str, kind: &str, name: &str) -> Self {
-        self.pod.controller = Some(ControllerRef {
+        self.pod.controller = Some(Arc::new(ControllerRef {
             api_version: api_version.into(),
             kind: kind.into(),
             name: name.into(),
             uid: format!("uid-{name}").into(),
-        });
+        }));
         self
     }
 
     /// Has a priority.
     #[must_use]
     pub fn priority(mut self, priority: i32) -> Self {
-        self.pod.priority = Some(priority);
+        self.pod.spec_mut().priority = Some(priority);
         self
     }
 
@@ -287,11 +289,12 @@ impl PodBuilder {
     /// The pod.
     pub fn build(self) -> Pod {
         let mut pod = self.pod;
-        let Affinity { pod_required, anti_required, pod_preferred, anti_preferred, .. } = &mut pod.affinity;
+        let namespace = pod.namespace.clone();
+        let Affinity { pod_required, anti_required, pod_preferred, anti_preferred, .. } = &mut pod.spec_mut().affinity;
         let preferred = pod_preferred.iter_mut().chain(anti_preferred).map(|wish| &mut wish.term);
         for term in pod_required.iter_mut().chain(anti_required).chain(preferred) {
             if term.namespaces.is_empty() && term.namespace_selector.is_none() {
-                term.namespaces.push(pod.namespace.clone());
+                term.namespaces.push(namespace.clone());
             }
         }
         pod.labels = self.labels.into_iter().collect();

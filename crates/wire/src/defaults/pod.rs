@@ -140,16 +140,17 @@ pub fn fill_new(pod: &mut Pod, classes: &Snapshot) {
     if !pod.uid.is_empty() || pod.is_assigned() {
         return;
     }
-    let (class, policy) = (&*pod.priority_class_name, pod.preemption_policy.map(policy_name));
-    if let Ok(filled) = priority::fill(priority::Said { priority: pod.priority, class, policy }, false, classes) {
-        pod.priority = filled.priority.or(pod.priority);
-        pod.preemption_policy = filled.policy.or(pod.preemption_policy);
+    let spec = pod.spec_mut();
+    let (class, policy) = (&*spec.priority_class_name, spec.preemption_policy.map(policy_name));
+    if let Ok(filled) = priority::fill(priority::Said { priority: spec.priority, class, policy }, false, classes) {
+        spec.priority = filled.priority.or(spec.priority);
+        spec.preemption_policy = filled.policy.or(spec.preemption_policy);
         if let Some(class) = filled.class {
-            pod.priority_class_name = class;
+            spec.priority_class_name = class;
         }
     }
-    let missing: Vec<_> = tolerations::missing(pod.tolerations.iter().map(key_and_effect)).collect();
-    pod.tolerations.extend(missing);
+    let missing: Vec<_> = tolerations::missing(spec.tolerations.iter().map(key_and_effect)).collect();
+    spec.tolerations.extend(missing);
 }
 
 /// `true` if an added toleration has the key and the effect of this one.

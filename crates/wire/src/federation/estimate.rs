@@ -125,12 +125,12 @@ pub fn answer(mut request: EstimateRequest, profiles: &Profiles) -> Result<Estim
         return Err(causes);
     }
     let (fits, limited_by) = if let Some(sums) = sums {
-        (estimate::general(&sums, &pod.requests), None)
+        (estimate::general(&sums, &pod.spec.requests), None)
     } else {
         let counted = estimate::accurate(snapshot, profiles, &assumed, &pod, MOST_COUNTED);
         (i64::try_from(counted.count).unwrap_or(i64::MAX), counted.limited_by)
     };
-    let quota = estimate::by_quotas(&quotas, &pod.namespace, &pod.priority_class_name, &pod.requests);
+    let quota = estimate::by_quotas(&quotas, &pod.namespace, &pod.spec.priority_class_name, &pod.spec.requests);
     let is_by_quota = quota.is_some_and(|quota| quota < fits);
     let max_replicas = quota.map_or(fits, |quota| quota.min(fits));
     Ok(EstimateReport { max_replicas, limited_by: limited_by.filter(|_| !is_by_quota) })

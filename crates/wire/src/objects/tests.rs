@@ -139,7 +139,7 @@ fn node_selectors_with_faults_select_nothing() {
         let (pod, faults) = pod(&format!(
             r#"{{"containers":[{{}}],"affinity":{{"nodeAffinity":{{"requiredDuringSchedulingIgnoredDuringExecution":{{"nodeSelectorTerms":[{{"matchExpressions":[{list}]}}]}}}}}}}}"#
         ));
-        (pod.affinity.node_required.unwrap().0, faults)
+        (pod.spec.affinity.node_required.clone().unwrap().0, faults)
     };
     for (list, fault) in [
         (r#"{"key":"a","operator":"In"}"#, ".values: Required value"),
@@ -172,7 +172,7 @@ fn affinity_terms_mean_the_pods_own_namespace_and_labels() {
             r#"{{"containers":[{{}}],"affinity":{{"podAntiAffinity":{{"requiredDuringSchedulingIgnoredDuringExecution":[{{"topologyKey":"zone",{fields}}}]}}}}}}"#
         ));
         assert_eq!(faults, Vec::<String>::new());
-        pod.affinity.anti_required.into_iter().next().unwrap()
+        pod.spec.affinity.anti_required[0].clone()
     };
     let own = term(r#""labelSelector":{"matchLabels":{"a":"1"}}"#);
     assert_eq!((&*own.namespaces[0], own.namespaces.len()), ("default", 1));
@@ -203,16 +203,20 @@ fn a_pod_in_full() {
             "schedulingGates":[{"name":"wait"}],"priorityClassName":"high"}"#);
     assert_eq!(faults, Vec::<String>::new());
     assert_eq!(
-        (&*pod.namespace, &*pod.name, &*pod.node_name, &*pod.scheduler_name),
+        (&*pod.namespace, &*pod.name, &*pod.node_name, &*pod.spec.scheduler_name),
         ("default", "p", "n", "default-scheduler")
     );
-    assert_eq!((pod.requests.milli_cpu, pod.requests.memory), (2250, 1 << 30), "the init container is the peak");
-    assert_eq!((pod.limits.milli_cpu, pod.limits.memory), (1000, 1 << 30));
+    assert_eq!(
+        (pod.spec.requests.milli_cpu, pod.spec.requests.memory),
+        (2250, 1 << 30),
+        "the init container is the peak"
+    );
+    assert_eq!((pod.spec.limits.milli_cpu, pod.spec.limits.memory), (1000, 1 << 30));
     let port = |ip: &str, protocol, port| HostPort { ip: ip.into(), protocol, port };
-    assert_eq!(pod.host_ports, [port("10.0.0.1", Protocol::Udp, 82), port("0.0.0.0", Protocol::Tcp, 80)]);
-    assert_eq!(pod.images.iter().map(|i| &**i).collect::<Vec<_>>(), ["a", "b"]);
-    assert_eq!(pod.tolerations[0].effect, Some(Effect::NoExecute));
-    assert_eq!(pod.priority, None);
+    assert_eq!(pod.spec.host_ports, [port("10.0.0.1", Protocol::Udp, 82), port("0.0.0.0", Protocol::Tcp, 80)]);
+    assert_eq!(pod.spec.images.iter().map(|i| &**i).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(pod.spec.tolerations[0].effect, Some(Effect::NoExecute));
+    assert_eq!(pod.spec.priority, None);
     assert!(
         matches!(&pod.volumes[0].source, VolumeSource::PersistentVolumeClaim { claim_name, read_only: true } if &**claim_name == "x")
     );

@@ -240,7 +240,7 @@ impl DaemonSet {
                     name: workload.name.clone(),
                     uid: workload.uid.clone(),
                 };
-                Some(Arc::new(model::Pod { controller: Some(controller), ..pod }))
+                Some(Arc::new(model::Pod { controller: Some(Arc::new(controller)), ..pod }))
             });
             model::Workload { template, ..workload }
         })

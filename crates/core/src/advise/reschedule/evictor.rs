@@ -143,9 +143,9 @@ impl Evictor {
             Some("it is a static pod")
         } else if pod.terminating {
             Some("it is being deleted")
-        } else if self.spares_critical && pod.priority.is_some_and(|priority| priority >= SYSTEM_CRITICAL) {
+        } else if self.spares_critical && pod.spec.priority.is_some_and(|priority| priority >= SYSTEM_CRITICAL) {
             Some("its priority is critical to the system")
-        } else if self.spares_critical && pod.priority.is_some_and(|priority| priority >= threshold) {
+        } else if self.spares_critical && pod.spec.priority.is_some_and(|priority| priority >= threshold) {
             Some("its priority reaches priorityThreshold")
         } else if !has_owner && (self.spares_failed_bare || facts.phase != Phase::Failed) {
             Some("it has no owner that would make it anew")

@@ -46,7 +46,7 @@ impl Strategy for HighNodeUtilization {
             return;
         }
         under.sort_by_key(Load::sum);
-        let asks = |pod: &Pod| self.low.keys().any(|name: &Name| pod.requests.get(name) > 0);
+        let asks = |pod: &Pod| self.low.keys().any(|name: &Name| pod.spec.requests.get(name) > 0);
         let relief = Relief {
             sources: under,
             destinations: &takers,

@@ -129,10 +129,10 @@ fn violations(nodes: &Nodes<'_>) -> Violations {
     for node in &nodes.list {
         for pod in &node.pods {
             work::spend(1);
-            let is_tolerated = first_untolerated(&node.node.taints, &pod.tolerations, repels).is_none();
+            let is_tolerated = first_untolerated(&node.node.taints, &pod.spec.tolerations, repels).is_none();
             found.taints += u64::from(!is_tolerated);
             found.node_affinity += u64::from(!pod.selects_node(&node.node));
-            let has_terms = !pod.affinity.anti_required.is_empty();
+            let has_terms = !pod.spec.affinity.anti_required.is_empty();
             found.anti_affinity += u64::from(has_terms && company.offender(pod, node).is_some());
         }
     }

@@ -306,7 +306,7 @@ impl<'s> Turn<'_, 's> {
 fn lowest_first(pods: &mut [&Arc<Pod>]) {
     pods.sort_by_key(|pod| {
         let quality = if pod.is_best_effort() { 0 } else { 1 + u8::from(pod.facts().guaranteed) };
-        (pod.priority, quality, pod.facts().prefers_no_eviction)
+        (pod.spec.priority, quality, pod.facts().prefers_no_eviction)
     });
 }
 

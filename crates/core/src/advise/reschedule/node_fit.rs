@@ -31,13 +31,13 @@ pub(super) fn fits(pod: &Pod, node: &NodeInfo) -> bool {
     work::spend(1);
     !node.node.unschedulable
         && pod.selects_node(&node.node)
-        && first_untolerated(&node.node.taints, &pod.tolerations, repels).is_none()
+        && first_untolerated(&node.node.taints, &pod.spec.tolerations, repels).is_none()
         && (pod.node_name == *node.name() || has_room(pod, node))
         && !is_repelled(pod, node)
 }
 
 fn has_room(pod: &Pod, node: &NodeInfo) -> bool {
-    let (offered, taken, asked) = (&node.node.allocatable, &node.requested, &pod.requests);
+    let (offered, taken, asked) = (&node.node.allocatable, &node.requested, &pod.spec.requests);
     let holds = |asked: i64, offered: i64, taken: i64| asked == 0 || asked <= offered.saturating_sub(taken);
     i64::try_from(node.pods.len()).is_ok_and(|pods| pods < offered.pods)
         && holds(asked.milli_cpu, offered.milli_cpu, taken.milli_cpu)
@@ -48,7 +48,7 @@ fn has_room(pod: &Pod, node: &NodeInfo) -> bool {
 
 /// `true` if a pod of the node matches a required anti-affinity of this pod.
 fn is_repelled(pod: &Pod, node: &NodeInfo) -> bool {
-    pod.affinity.anti_required.iter().filter(|term| node.labels().has(&term.topology_key)).any(|term| {
+    pod.spec.affinity.anti_required.iter().filter(|term| node.labels().has(&term.topology_key)).any(|term| {
         work::spend((node.pods.len() as u64).saturating_mul(term.cost()));
         node.pods.iter().any(|other| other.name != pod.name && matches(term, &pod.namespace, other))
     })
@@ -77,7 +77,7 @@ impl<'s> Places<'s> {
 
     /// `true` if any node but its own would take the pod.
     pub(super) fn has_another(&mut self, pod: &'s Pod) -> bool {
-        if !pod.affinity.anti_required.is_empty() {
+        if !pod.spec.affinity.anti_required.is_empty() {
             // Its terms pass over pods of its own name, so its like may find other nodes.
             return self.nodes.iter().any(|node| *node.name() != pod.node_name && fits(pod, node));
         }
@@ -98,8 +98,8 @@ impl<'s> Places<'s> {
 
 /// `true` if both pods fit on the same nodes.
 fn is_alike(one: &Pod, other: &Pod) -> bool {
-    one.requests == other.requests
-        && one.node_selector == other.node_selector
-        && one.tolerations == other.tolerations
-        && one.affinity.node_required == other.affinity.node_required
+    one.spec.requests == other.spec.requests
+        && one.spec.node_selector == other.spec.node_selector
+        && one.spec.tolerations == other.spec.tolerations
+        && one.spec.affinity.node_required == other.spec.affinity.node_required
 }

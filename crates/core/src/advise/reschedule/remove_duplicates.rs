@@ -41,7 +41,7 @@ struct Owned<'s> {
 /// The part that a pod shares with its duplicates; `None` if it has no owner.
 fn owner(pod: &Pod) -> Option<Owner<'_>> {
     let controller = pod.controller.as_ref()?;
-    let mut images: Vec<&str> = pod.images.iter().map(|image| &**image).collect();
+    let mut images: Vec<&str> = pod.spec.images.iter().map(|image| &**image).collect();
     images.sort_unstable();
     Some((&pod.namespace, &controller.kind, &controller.name, images))
 }
@@ -53,9 +53,9 @@ fn feasible(duplicates: &BTreeMap<&str, Vec<&Arc<Pod>>>, nodes: &[&Arc<NodeInfo>
     for pod in duplicates.values().flatten() {
         work::spend_on(kinds.len());
         let is_like = |other: &&Arc<Pod>| {
-            other.tolerations == pod.tolerations
-                && other.affinity.node_required == pod.affinity.node_required
-                && other.node_selector == pod.node_selector
+            other.spec.tolerations == pod.spec.tolerations
+                && other.spec.affinity.node_required == pod.spec.affinity.node_required
+                && other.spec.node_selector == pod.spec.node_selector
         };
         if kinds.iter().any(is_like) {
             continue;
@@ -63,7 +63,8 @@ fn feasible(duplicates: &BTreeMap<&str, Vec<&Arc<Pod>>>, nodes: &[&Arc<NodeInfo>
         kinds.push(pod);
         work::spend_on(nodes.len());
         let takes = |node: &&&Arc<NodeInfo>| {
-            first_untolerated(&node.node.taints, &pod.tolerations, repels).is_none() && pod.selects_node(&node.node)
+            first_untolerated(&node.node.taints, &pod.spec.tolerations, repels).is_none()
+                && pod.selects_node(&node.node)
         };
         let taking: Vec<&str> = nodes.iter().filter(takes).map(|node| &**node.name()).collect();
         if taking.len() > 1 {

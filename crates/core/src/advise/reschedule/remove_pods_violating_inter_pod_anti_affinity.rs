@@ -57,7 +57,7 @@ impl<'n, 's> Company<'n, 's> {
 
     /// A pod that breaks a required anti-affinity of a pod on this node.
     pub(super) fn offender(&mut self, pod: &'s Pod, node: &'s NodeInfo) -> Option<&'s Arc<Pod>> {
-        for term in &pod.affinity.anti_required {
+        for term in &pod.spec.affinity.anti_required {
             self.look(term, &pod.namespace);
             let known = self.found.get(&*pod.namespace)?;
             let (_, matching) = known.iter().find(|(known, _)| *known == term)?;
@@ -109,7 +109,7 @@ impl Strategy for RemovePodsViolatingInterPodAntiAffinity {
         let nodes = turn.known_nodes();
         let mut company = Company::new(&nodes, |pod| self.pods.has(pod));
         for node in &nodes.list {
-            let has_terms = |pod: &&Arc<Pod>| !pod.affinity.anti_required.is_empty() && self.pods.has(pod);
+            let has_terms = |pod: &&Arc<Pod>| !pod.spec.affinity.anti_required.is_empty() && self.pods.has(pod);
             let mut pods: Vec<_> = node.pods.iter().filter(has_terms).collect();
             lowest_first(&mut pods);
             for pod in pods {

@@ -35,7 +35,7 @@ pub enum AffinityKind {
 
 /// The sum of the weights that a pod's preferences give a node.
 fn weight(pod: &Pod, node: &Node) -> i32 {
-    let matching = pod.affinity.node_preferred.iter().filter(|liked| liked.term.matches(&node.name, &node.labels));
+    let matching = pod.spec.affinity.node_preferred.iter().filter(|liked| liked.term.matches(&node.name, &node.labels));
     matching.fold(0, |sum, liked| liked.weight.saturating_add(sum))
 }
 
@@ -43,10 +43,10 @@ impl AffinityKind {
     /// Why a pod goes; `None` if it stays.
     fn breaks(self, pod: &Pod, node: &Node, nodes: &[&Arc<NodeInfo>]) -> Option<String> {
         match self {
-            Self::Required => (pod.affinity.node_required.is_some() && !pod.selects_node(node))
+            Self::Required => (pod.spec.affinity.node_required.is_some() && !pod.selects_node(node))
                 .then(|| "its node does not meet its node selector and required node affinity".into()),
             Self::Preferred => {
-                if pod.affinity.node_preferred.is_empty() {
+                if pod.spec.affinity.node_preferred.is_empty() {
                     return None;
                 }
                 work::spend_on(nodes.len());

@@ -40,8 +40,8 @@ impl RemovePodsViolatingNodeTaints {
 
 /// The first taint that a pod does not tolerate.
 fn untolerated<'t>(taints: &[&'t Taint], pod: &Pod) -> Option<&'t Taint> {
-    work::spend_on(taints.len().saturating_mul(pod.tolerations.len()) / 4);
-    taints.iter().copied().find(|taint| !pod.tolerations.iter().any(|toleration| toleration.tolerates(taint)))
+    work::spend_on(taints.len().saturating_mul(pod.spec.tolerations.len()) / 4);
+    taints.iter().copied().find(|taint| !pod.spec.tolerations.iter().any(|toleration| toleration.tolerates(taint)))
 }
 
 impl Strategy for RemovePodsViolatingNodeTaints {

@@ -75,8 +75,9 @@ impl<'s> Constraint<'s> {
             key: &constraint.topology_key,
             selector,
             nodes: honors(constraint.node_affinity_policy, InclusionPolicy::Honor)
-                .then_some((&pod.node_selector, pod.affinity.node_required.as_ref())),
-            tolerations: honors(constraint.node_taints_policy, InclusionPolicy::Ignore).then_some(&pod.tolerations),
+                .then_some((&pod.spec.node_selector, pod.spec.affinity.node_required.as_ref())),
+            tolerations: honors(constraint.node_taints_policy, InclusionPolicy::Ignore)
+                .then_some(&pod.spec.tolerations),
         }
     }
 
@@ -135,7 +136,7 @@ impl<'s> Constraint<'s> {
         let mut places =
             Places::new(nodes.iter().filter(is_below).filter(|node| self.includes(node)).copied().collect());
         for domain in &mut domains {
-            domain.pods.sort_by_key(|pod| (!is_bound_to_nodes(pod), pod.priority));
+            domain.pods.sort_by_key(|pod| (!is_bound_to_nodes(pod), pod.spec.priority));
         }
         let (mut low, mut high) = (0, domains.len().saturating_sub(1));
         while low < high {
@@ -189,7 +190,9 @@ impl<'s> Choice<'s> {
 
 /// `true` if the pod chooses its nodes.
 fn is_bound_to_nodes(pod: &Pod) -> bool {
-    !pod.node_selector.is_empty() || pod.affinity.node_required.is_some() || !pod.affinity.node_preferred.is_empty()
+    !pod.spec.node_selector.is_empty()
+        || pod.spec.affinity.node_required.is_some()
+        || !pod.spec.affinity.node_preferred.is_empty()
 }
 
 /// By how many pods the largest domain exceeds the smallest.
@@ -202,13 +205,13 @@ pub(super) fn skew(domains: &[Domain<'_>]) -> i64 {
 pub(super) fn constraints_of<'s>(pods: &[&'s Arc<Pod>], actions: &[WhenUnsatisfiable]) -> Vec<Constraint<'s>> {
     let mut constraints: Vec<Constraint<'_>> = Vec::new();
     let mut last: FxHashMap<&str, &Pod> = FxHashMap::default();
-    for pod in pods.iter().filter(|pod| !pod.topology_spread.is_empty()) {
+    for pod in pods.iter().filter(|pod| !pod.spec.topology_spread.is_empty()) {
         work::spend(1);
         let known = pod.controller.as_ref().and_then(|controller| last.insert(&controller.uid, pod));
         if known.is_some_and(|known| has_same_constraints(known, pod)) {
             continue;
         }
-        let asked = pod.topology_spread.iter().filter(|c| actions.contains(&c.when_unsatisfiable));
+        let asked = pod.spec.topology_spread.iter().filter(|c| actions.contains(&c.when_unsatisfiable));
         for constraint in asked.map(|constraint| Constraint::new(constraint, pod)) {
             work::spend_on(constraints.len());
             if !constraints.contains(&constraint) {
@@ -221,11 +224,11 @@ pub(super) fn constraints_of<'s>(pods: &[&'s Arc<Pod>], actions: &[WhenUnsatisfi
 
 /// `true` if both pods have the same constraints for sure.
 fn has_same_constraints(one: &Pod, other: &Pod) -> bool {
-    one.topology_spread == other.topology_spread
+    one.spec.topology_spread == other.spec.topology_spread
         && one.labels == other.labels
-        && one.node_selector == other.node_selector
-        && one.affinity.node_required == other.affinity.node_required
-        && one.tolerations == other.tolerations
+        && one.spec.node_selector == other.spec.node_selector
+        && one.spec.affinity.node_required == other.spec.affinity.node_required
+        && one.spec.tolerations == other.spec.tolerations
 }
 
 impl Strategy for RemovePodsViolatingTopologySpreadConstraint {

@@ -59,7 +59,7 @@ pub(super) fn percent(node: &NodeInfo, name: &str) -> Option<f64> {
 }
 
 fn asked(pod: &Pod, name: &str) -> i64 {
-    if name == resources::PODS { 1 } else { pod.requests.get(name) }
+    if name == resources::PODS { 1 } else { pod.spec.requests.get(name) }
 }
 
 impl<'s> Load<'s> {
@@ -199,6 +199,7 @@ fn tolerates_any(pod: &Pod, nodes: &[Load<'_>]) -> bool {
     nodes.iter().any(|load| {
         work::spend(1);
         let taints = &load.node.node.taints;
-        pod.tolerations.len() >= taints.len() && first_untolerated(taints, &pod.tolerations, |_| true).is_none()
+        pod.spec.tolerations.len() >= taints.len()
+            && first_untolerated(taints, &pod.spec.tolerations, |_| true).is_none()
     })
 }

@@ -36,7 +36,7 @@ pub struct Move {
 /// Source: `cluster-autoscaler/core/podlistprocessor/filter_out_schedulable.go`.
 fn with_waiting(snapshot: Snapshot, input: &Input<'_>, arrivals: &mut u32) -> Snapshot {
     let cutoff = input.options.expendable_pods_priority_cutoff;
-    let counts = |pod: &&Arc<Pod>| pod.waits() && pod.priority.is_none_or(|priority| priority >= cutoff);
+    let counts = |pod: &&Arc<Pod>| pod.waits() && pod.spec.priority.is_none_or(|priority| priority >= cutoff);
     let mut waiting: Vec<Arc<Pod>> = input.snapshot.pods().filter(counts).cloned().collect();
     if waiting.is_empty() {
         return snapshot;
@@ -78,7 +78,7 @@ impl Picture {
         let mut arrived = 0;
         for pod in input.snapshot.pods().filter(|pod| pod.is_assigned()) {
             arrived = arrived.max(pod.arrival);
-            if pod.priority.is_some_and(|priority| priority < cutoff) {
+            if pod.spec.priority.is_some_and(|priority| priority < cutoff) {
                 snapshot.delete(Kind::Pod, &pod.namespace, &pod.name);
             } else if pod.terminal && input.counts_ended_pods {
                 snapshot.apply(Object::Pod(Box::new(Pod { terminal: false, ..(**pod).clone() })));
@@ -176,7 +176,7 @@ impl Picture {
 
     /// Puts a pod on the first node that takes it, from the one after that which took the pod before.
     pub(super) fn place(&mut self, pod: &Arc<Pod>) -> Option<Name> {
-        let profile = self.profiles.of(&pod.scheduler_name).ok()?.clone();
+        let profile = self.profiles.of(&pod.spec.scheduler_name).ok()?.clone();
         self.arrivals = self.arrivals.saturating_add(1);
         let waiting = Pod {
             node_name: Name::default(),

@@ -221,7 +221,7 @@ fn pods_that_wait_and_fit_hold_their_places() {
             web("w2", "1").on("b").into(),
             replica_set("web"),
         ];
-        objects.extend(waiting.then(|| web("new", "1").with(|pod| pod.node_selector = labels("b")).into()));
+        objects.extend(waiting.then(|| web("new", "1").with(|pod| pod.spec_mut().node_selector = labels("b")).into()));
         objects
     };
     let free = Case::new(vec![group("g", 0, &["a"])], objects(false)).answer();

@@ -96,5 +96,5 @@ fn part_of(resource: &str, node: &Node, pods: &[Arc<Pod>], ignored: &Ignored, no
 
 /// The amounts that the pod holds while its containers are resized in place.
 fn held(pod: &Pod) -> &Resources {
-    pod.held.as_ref().map_or(&pod.requests, |held| &held.requests)
+    pod.held.as_ref().map_or(&pod.spec.requests, |held| &held.requests)
 }

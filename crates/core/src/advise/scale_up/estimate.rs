@@ -71,7 +71,8 @@ pub(super) fn estimate(fork: &Fork<'_>, template: &Template, classes: &[&Class],
 /// The part of a node's CPU that a pod asks for, and that of its memory, added.
 fn share(pod: &Pod, node: &Node) -> f64 {
     let part = |asked: i64, offered: i64| if offered > 0 { asked as f64 / offered as f64 } else { 0.0 };
-    part(pod.requests.milli_cpu, node.allocatable.milli_cpu) + part(pod.requests.memory, node.allocatable.memory)
+    part(pod.spec.requests.milli_cpu, node.allocatable.milli_cpu)
+        + part(pod.spec.requests.memory, node.allocatable.memory)
 }
 
 impl Packing<'_, '_> {
@@ -159,7 +160,7 @@ fn refusal(fork: &Fork<'_>, prepared: Option<&Prepared<'_>>, pod: &Pod, node: &N
 }
 
 fn spreads_over_hosts(pod: &Pod) -> bool {
-    pod.topology_spread.iter().any(|constraint| &*constraint.topology_key == HOSTNAME)
+    pod.spec.topology_spread.iter().any(|constraint| &*constraint.topology_key == HOSTNAME)
 }
 
 /// The state of the cluster before anything was estimated, with one node of a group: which pods it would take.

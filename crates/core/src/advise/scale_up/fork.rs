@@ -105,7 +105,7 @@ impl<'a> Fork<'a> {
 
     /// The profile that decides for a pod: that of the scheduler which it names, or the first.
     pub(super) fn profile(&self, pod: &Pod) -> &'a Arc<Profile> {
-        self.profiles.of(&pod.scheduler_name).unwrap_or_else(|_| self.profiles.first())
+        self.profiles.of(&pod.spec.scheduler_name).unwrap_or_else(|_| self.profiles.first())
     }
 
     /// Why a node is ruled out for a pod; `None` if it fits.

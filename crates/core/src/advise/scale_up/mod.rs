@@ -338,7 +338,7 @@ pub fn scale_up(snapshot: &Snapshot, profiles: &Profiles, groups: &Groups, optio
 /// `true` if even the oldest of the pods is so new that others like it are awaited.
 fn are_new(pods: &[Arc<Pod>], now: i64) -> bool {
     let is_new = |pod: &Arc<Pod>, within: i64| pod.created.is_some_and(|created| created.saturating_add(within) > now);
-    let mut with_gpu = pods.iter().filter(|pod| pod.requests.get(GPU) > 0).peekable();
+    let mut with_gpu = pods.iter().filter(|pod| pod.spec.requests.get(GPU) > 0).peekable();
     pods.iter().all(|pod| is_new(pod, NEW))
         || (with_gpu.peek().is_some() && with_gpu.all(|pod| is_new(pod, NEW_WITH_GPU)))
 }

@@ -20,7 +20,7 @@ const MOST_CLASSES: usize = 10;
 
 /// `true` if a pod's priority is so low that nothing is done for it.
 fn is_expendable(pod: &Pod, cutoff: i32) -> bool {
-    pod.priority.is_some_and(|priority| priority < cutoff)
+    pod.spec.priority.is_some_and(|priority| priority < cutoff)
 }
 
 /// `true` if a pod belongs to a `DaemonSet`.
@@ -52,7 +52,7 @@ pub(super) fn waiting(snapshot: &Snapshot, cutoff: i32) -> Vec<Arc<Pod>> {
     let counts = |pod: &&Arc<Pod>| {
         pod.waits()
             && pod.nominated_node_name.is_empty()
-            && pod.scheduling_gates.is_empty()
+            && pod.spec.scheduling_gates.is_empty()
             && !is_expendable(pod, cutoff)
     };
     let mut pods: Vec<Arc<Pod>> = snapshot.pods().filter(counts).cloned().collect();

@@ -63,8 +63,8 @@ fn free(template: &Template) -> BTreeMap<&str, i64> {
     let mut requested = Resources::default();
     let mut named = BTreeSet::from(["cpu", "memory", "ephemeral-storage", "pods"]);
     for pod in &template.pods {
-        requested.add(&pod.requests);
-        named.extend(pod.requests.scalar.keys().map(|name| &**name));
+        requested.add(&pod.spec.requests);
+        named.extend(pod.spec.requests.scalar.keys().map(|name| &**name));
     }
     named.into_iter().map(|name| (name, offered.get(name).saturating_sub(requested.get(name)))).collect()
 }

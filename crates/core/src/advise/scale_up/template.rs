@@ -161,7 +161,8 @@ fn daemon_uid(daemon: &Pod) -> Option<&Name> {
 
 /// `true` for a pod of the highest class, which others leave the node for.
 fn is_critical(pod: &Pod) -> bool {
-    &*pod.priority_class_name == "system-node-critical" && pod.preemption_policy != Some(PreemptionPolicy::Never)
+    &*pod.spec.priority_class_name == "system-node-critical"
+        && pod.spec.preemption_policy != Some(PreemptionPolicy::Never)
 }
 
 /// `true` if the controller of `DaemonSets` would make this pod on a node.
@@ -181,7 +182,7 @@ fn should_run(daemon: &Pod, node: &Node) -> bool {
         effect: Some(effect),
         seconds: None,
     });
-    let tolerations: Vec<Toleration> = daemon.tolerations.iter().cloned().chain(added).collect();
+    let tolerations: Vec<Toleration> = daemon.spec.tolerations.iter().cloned().chain(added).collect();
     let counts = |effect| matches!(effect, Effect::NoSchedule | Effect::NoExecute);
     daemon.selects_node(node) && first_untolerated(&node.taints, &tolerations, counts).is_none()
 }

@@ -87,7 +87,7 @@ fn a_group_that_grows_at_once_grows_to_its_largest_size() {
 fn pods_of_daemon_sets_and_gated_and_nominated_pods_are_passed_over() {
     let objects = vec![
         pod("daemon").cpu("1").owned_by("apps/v1", "DaemonSet", "agent").into(),
-        pod("gated").cpu("1").with(|pod| pod.scheduling_gates = vec!["later".into()]).into(),
+        pod("gated").cpu("1").with(|pod| pod.spec_mut().scheduling_gates = vec!["later".into()]).into(),
         pod("nominated").cpu("1").nominated("n").into(),
         pod("expendable").cpu("1").priority(-11).into(),
     ];

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     batch,
-    model::{Name, Pod, resources},
+    model::{Name, Pod, PodSpec, resources},
     policy::Profiles,
     simulate::{PlacedPod, Simulation, Step, StepError, StuckPod, Utilization},
     snapshot::Snapshot,
@@ -94,10 +94,13 @@ fn key(pod: &Pod) -> (Name, Name) {
 fn anew(of: &Resized) -> Pod {
     let Resized { pod, with } = of;
     Pod {
-        requests: with.requests.clone(),
-        non_zero_requests: with.non_zero_requests.clone(),
-        scored_requests: with.scored_requests.clone(),
-        limits: with.limits.clone(),
+        spec: Arc::new(PodSpec {
+            requests: with.spec.requests.clone(),
+            non_zero_requests: with.spec.non_zero_requests.clone(),
+            scored_requests: with.spec.scored_requests.clone(),
+            limits: with.spec.limits.clone(),
+            ..(*pod.spec).clone()
+        }),
         held: None,
         node_name: Name::default(),
         nominated_node_name: Name::default(),
@@ -115,7 +118,7 @@ fn too_full(snapshot: &Snapshot, resized: &[Resized]) -> BTreeSet<Name> {
     for Resized { pod, with } in resized.iter().filter(|of| of.pod.is_assigned()) {
         let of = more.entry(&pod.node_name).or_default();
         for (more, name) in of.iter_mut().zip(names) {
-            *more = more.saturating_add(with.requests.get(name).saturating_sub(pod.requests.get(name)));
+            *more = more.saturating_add(with.spec.requests.get(name).saturating_sub(pod.spec.requests.get(name)));
         }
     }
     let is_too_full = |(name, more): &(&Name, [i64; 2])| {

@@ -17,7 +17,7 @@ fn pod(uid: &str, group: &str, tolerates: Option<i64>) -> Arc<Pod> {
     let mut pod = testing::pod(uid).build();
     (pod.uid, pod.ready) = (uid.into(), true);
     pod.labels = [(PLACEMENT, "web"), ("app", group)].into_iter().collect();
-    pod.tolerations = tolerates
+    pod.spec_mut().tolerations = tolerates
         .map(|seconds| Toleration {
             key: "".into(),
             operator: TolerationOperator::Exists,

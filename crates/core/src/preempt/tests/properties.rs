@@ -54,7 +54,7 @@ fn scene(company: bool) -> impl Strategy<Value = (Snapshot, Pod)> {
         let place = |(pod, (on, fate)): (PodBuilder, (prop::sample::Index, u32))| {
             let on = on.get(&NODES);
             // 1.34 looks at the anti-affinity of nominated pods only where a running one has some, which victims change.
-            let meek = |pod: PodBuilder| pod.with(|p| p.affinity = Affinity::default());
+            let meek = |pod: PodBuilder| pod.with(|p| p.spec_mut().affinity = Affinity::default());
             Object::from(if fate < 85 { pod.on(on) } else { meek(pod).nominated(on) })
         };
         let budgets = [("web", web), ("db", db)].map(|(app, n)| n.map(|n| budget(app, &format!("app={app}"), n)));
@@ -77,7 +77,7 @@ fn fits(profile: &Profile, pod: &Pod, snapshot: &Snapshot, node: &str) -> bool {
 /// The node's pods of lower priority, those first that a budget would keep, then by importance: written as plainly as can be.
 fn in_order_of_return<'s>(snapshot: &'s Snapshot, pod: &Pod, node: &str) -> (Vec<&'s Pod>, usize) {
     let info = snapshot.node(node).expect("a node of the scene");
-    let mut pods: Vec<&Pod> = info.pods.iter().map(|p| &**p).filter(|p| p.priority < pod.priority).collect();
+    let mut pods: Vec<&Pod> = info.pods.iter().map(|p| &**p).filter(|p| p.spec.priority < pod.spec.priority).collect();
     pods.sort_by_key(|p| (-p.priority_or_default(), p.start_time.unwrap_or(i64::MAX), p.name.clone()));
     let mut left: Vec<_> = snapshot.disruption_budgets().map(|b| (b, b.disruptions_allowed)).collect();
     let (mut kept, mut others) = (Vec::new(), Vec::new());
@@ -157,7 +157,7 @@ proptest! {
         for profile in [&*V1_22, &*V1_34] {
             let attempt = preempt::attempt(profile, &pod, &snapshot, seed);
             let victims = attempt.candidates.iter().flat_map(|candidate| &candidate.victims);
-            prop_assert!(victims.clone().all(|victim| victim.priority < pod.priority));
+            prop_assert!(victims.clone().all(|victim| victim.spec.priority < pod.spec.priority));
             prop_assert!(attempt.candidates.iter().all(|candidate| !candidate.victims.is_empty()));
             prop_assert_eq!(attempt.selected.is_some(), !attempt.candidates.is_empty());
             let chosen = preempt::select(profile, &pod, &snapshot, seed).map(|preemption| preemption.node);
@@ -178,7 +178,7 @@ proptest! {
             let Some(accepted) = dry_run.accept(info, &proposed) else { continue };
             prop_assert!(proposed.iter().all(|pod| accepted.victims.contains(pod)));
             let more = accepted.victims.iter().filter(|victim| !proposed.contains(victim));
-            prop_assert!(more.clone().all(|victim| victim.priority < pod.priority));
+            prop_assert!(more.clone().all(|victim| victim.spec.priority < pod.spec.priority));
             let gone: Vec<&Pod> = accepted.victims.iter().map(|victim| &**victim).collect();
             prop_assert!(fits(&V1_22, &pod, &without(&snapshot, &gone), node));
             let kept: Vec<&Pod> = proposed.iter().map(|p| &**p).collect();

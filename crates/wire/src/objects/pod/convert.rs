@@ -1,5 +1,7 @@
 //! From a pod as it is written to the pod that decisions read.
 
+use std::sync::Arc;
+
 use super::{
     Container, ContainerPort, Pod, PodResourceClaim, PodSpec, PodStatus, ResourceRequirements, preemption_policy,
 };
@@ -127,18 +129,9 @@ impl Pod {
         );
         let (tolerations_at, spread_at) = (at.child("tolerations"), at.child("topologySpreadConstraints"));
         let status_at = Path::ROOT.child("status");
-        model::Pod {
-            uid: self.metadata.uid.as_str().into(),
-            controller: self.metadata.controller(),
-            node_name: spec.node_name.as_str().into(),
-            nominated_node_name: self.status.nominated_node_name.as_str().into(),
-            scheduler_name: if spec.scheduler_name.is_empty() { DEFAULT_SCHEDULER } else { &spec.scheduler_name }
-                .into(),
-            terminal: matches!(self.status.phase.as_str(), "Succeeded" | "Failed"),
-            terminating,
-            pending: self.status.phase == "Pending",
-            ready: self.status.is_ready(),
-            preempted: self.status.is_preempted(),
+        let scheduler = if spec.scheduler_name.is_empty() { DEFAULT_SCHEDULER } else { &spec.scheduler_name };
+        let asked = model::PodSpec {
+            scheduler_name: scheduler.into(),
             priority: spec.priority,
             priority_class_name: spec.priority_class_name.as_str().into(),
             preemption_policy: preemption_policy(
@@ -146,17 +139,10 @@ impl Pod {
                 &at.child("preemptionPolicy"),
                 faults,
             ),
-            created: self.metadata.created(),
-            arrival: 0,
-            start_time: self
-                .status
-                .start_time
-                .as_ref()
-                .and_then(|text| instant(text, &status_at.child("startTime"), faults)),
             requests: requests.total(),
             non_zero_requests: requests.non_zero(),
             scored_requests: requests.scored(),
-            held,
+            overhead,
             limits: limits.total(),
             images: spec.containers.iter().map(|c| c.image.as_str().into()).collect(),
             init_images: spec.init_containers.iter().map(|c| c.image.as_str().into()).collect(),
@@ -175,10 +161,26 @@ impl Pod {
                 .enumerate()
                 .filter_map(|(i, constraint)| constraint.to_core(&spread_at.index(i), faults))
                 .collect(),
-            volumes: spec.volumes.iter().map(Volume::to_core).collect(),
             scheduling_gates: spec.scheduling_gates.iter().map(|g| g.name.as_str().into()).collect(),
+        };
+        let start_time = self.status.start_time.as_ref();
+        model::Pod {
+            uid: self.metadata.uid.as_str().into(),
+            controller: self.metadata.controller().map(Arc::new),
+            node_name: spec.node_name.as_str().into(),
+            nominated_node_name: self.status.nominated_node_name.as_str().into(),
+            terminal: matches!(self.status.phase.as_str(), "Succeeded" | "Failed"),
+            terminating,
+            pending: self.status.phase == "Pending",
+            ready: self.status.is_ready(),
+            preempted: self.status.is_preempted(),
+            created: self.metadata.created(),
+            arrival: 0,
+            start_time: start_time.and_then(|text| instant(text, &status_at.child("startTime"), faults)),
+            spec: Arc::new(asked),
+            held,
+            volumes: spec.volumes.iter().map(Volume::to_core).collect(),
             resource_claims: self.resource_claims(),
-            overhead,
             excess,
             facts: self.facts(),
             labels: own_labels,

@@ -109,7 +109,9 @@ fn at_once(space: &Space<'_, '_>, plan: &Plan) -> Plan {
 /// The part of all that is missing that a pod asks for.
 fn weight(pod: &Pod, missing: &Resources) -> f64 {
     let part = |asked: i64, of: i64| if of > 0 { asked as f64 / of as f64 } else { 0.0 };
-    part(pod.requests.milli_cpu, missing.milli_cpu) + part(pod.requests.memory, missing.memory) + part(1, missing.pods)
+    part(pod.spec.requests.milli_cpu, missing.milli_cpu)
+        + part(pod.spec.requests.memory, missing.memory)
+        + part(1, missing.pods)
 }
 
 impl Filling<'_, '_, '_> {

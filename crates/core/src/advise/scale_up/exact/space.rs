@@ -72,7 +72,7 @@ pub(super) fn free(info: &NodeInfo) -> Resources {
 
 /// The amounts that a pod takes, with itself as one pod.
 pub(super) fn asked(pod: &Pod) -> Resources {
-    Resources { pods: 1, ..pod.requests.clone() }
+    Resources { pods: 1, ..pod.spec.requests.clone() }
 }
 
 /// All names of resources of an amount.
@@ -117,8 +117,8 @@ impl<'s, 'a> Space<'s, 'a> {
         classes.sort_by(|a, b| size(b.sample(), &largest).total_cmp(&size(a.sample(), &largest)));
         let is_near = classes.iter().all(|class| {
             let pod = class.sample();
-            !pod.affinity.names_pods()
-                && pod.topology_spread.is_empty()
+            !pod.spec.affinity.names_pods()
+                && pod.spec.topology_spread.is_empty()
                 && pod.volumes.is_empty()
                 && Prepared::new(fork.profile(pod), pod, &fork.snapshot).is_near()
         });
@@ -230,7 +230,7 @@ fn pool<'s>(fork: &Fork<'_>, of: &'s Considered<'s>, options: &Options) -> Pool<
 
 /// The largest part of a node that a pod takes of any resource, and a little for the others.
 fn size(pod: &Pod, node: &Resources) -> f64 {
-    let parts = named(&pod.requests).filter_map(|(name, amount)| {
+    let parts = named(&pod.spec.requests).filter_map(|(name, amount)| {
         let offered = node.get(name);
         (offered > 0).then(|| amount as f64 / offered as f64)
     });

@@ -99,5 +99,8 @@ pub(super) fn waste(node: &Node, nodes: usize, pods: &[Arc<Pod>]) -> (f64, f64) 
         if all > 0 { all.saturating_sub(asked) as f64 / all as f64 } else { 0.0 }
     };
     let sum = |amount: fn(&Pod) -> i64| pods.iter().map(|pod| amount(pod)).fold(0, i64::saturating_add);
-    (part(capacity.milli_cpu, sum(|pod| pod.requests.milli_cpu)), part(capacity.memory, sum(|pod| pod.requests.memory)))
+    (
+        part(capacity.milli_cpu, sum(|pod| pod.spec.requests.milli_cpu)),
+        part(capacity.memory, sum(|pod| pod.spec.requests.memory)),
+    )
 }

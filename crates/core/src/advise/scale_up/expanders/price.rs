@@ -26,6 +26,6 @@ pub(super) fn filter(candidates: Vec<Candidate<'_>>) -> Vec<Candidate<'_>> {
 
 fn worth(option: &GroupOption) -> f64 {
     let of = |milli_cpu: i64, memory: f64| milli_cpu as f64 / 1000.0 + memory / GIB / GIB_OF_A_CORE;
-    let pods = option.pods.iter().map(|pod| of(pod.requests.milli_cpu, pod.requests.memory as f64));
+    let pods = option.pods.iter().map(|pod| of(pod.spec.requests.milli_cpu, pod.spec.requests.memory as f64));
     of(500, 500.0 * 1024.0 * 1024.0) + pods.sum::<f64>()
 }
