@@ -44,7 +44,7 @@ pub struct Pod {
     pub arrival: u32,
     /// `status.startTime`, in nanoseconds since 1970; `None` where it has not started.
     pub start_time: Option<i64>,
-    /// What it asks for.
+    /// Its demands.
     pub spec: Arc<PodSpec>,
     /// Amounts that it holds while its containers are resized in place; `None` if they equal its requests.
     pub held: Option<Box<Held>>,
@@ -58,7 +58,7 @@ pub struct Pod {
     pub facts: Option<Box<PodFacts>>,
 }
 
-/// What a pod asks for. The pods of one workload share it in a snapshot.
+/// The demands of a pod. The pods of one workload share them in a snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodSpec {
     /// The scheduler it asks for.
@@ -98,7 +98,7 @@ pub struct PodSpec {
 }
 
 impl Pod {
-    /// What it asks for, to be changed.
+    /// Its demands, to be changed.
     pub fn spec_mut(&mut self) -> &mut PodSpec {
         Arc::make_mut(&mut self.spec)
     }
