@@ -81,7 +81,7 @@ const ROWS: &[Row] = &[
     ("values of a pod's term", |n| {
         let pod = testing::pod("p").anti_affinity("app=x", ZONE);
         let pod = pod.with(|p| {
-            p.spec_mut().affinity.anti_required[0].selector.as_mut().expect("one").0 = vec![requirement("app", n)]
+            p.spec_mut().affinity.anti_required[0].selector.as_mut().expect("one").0 = vec![requirement("app", n)];
         });
         filtered(pod, &few());
     }),

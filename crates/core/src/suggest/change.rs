@@ -108,7 +108,7 @@ impl Change {
             }),
             Self::DropPodAffinity(key) => pod.spec_mut().affinity.pod_required.retain(|term| term.topology_key != *key),
             Self::DropPodAntiAffinity(key) => {
-                pod.spec_mut().affinity.anti_required.retain(|term| term.topology_key != *key)
+                pod.spec_mut().affinity.anti_required.retain(|term| term.topology_key != *key);
             }
             Self::LabelNode { node, key, value } => {
                 let Some(info) = snapshot.node(node) else { return };
