@@ -1,8 +1,11 @@
 //! The state shared by all handlers.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    fmt::Debug,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -16,8 +19,22 @@ use crate::{
 };
 
 /// Handed to every handler; cloning it costs one reference count.
+///
+/// It is behind a trait for the compiler alone, which proves for each handler several times that its state may be sent to another thread. Without the
+/// trait that proof goes through all types that a cluster consists of, and took a quarter of the crate's build.
 #[derive(Clone, Debug)]
-pub struct AppState(Arc<Shared>);
+pub struct AppState(Arc<dyn Held>);
+
+/// The contents of an [`AppState`], behind the trait.
+trait Held: Debug + Send + Sync {
+    fn shared(&self) -> &Shared;
+}
+
+impl Held for Shared {
+    fn shared(&self) -> &Shared {
+        self
+    }
+}
 
 /// The manner in which a process is asked.
 #[derive(Debug, Default)]
@@ -80,7 +97,7 @@ impl std::ops::Deref for AppState {
     type Target = Shared;
 
     fn deref(&self) -> &Shared {
-        &self.0
+        self.0.shared()
     }
 }
 

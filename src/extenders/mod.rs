@@ -17,8 +17,6 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
-
 use crate::{
     core::{
         model::Name,
@@ -27,6 +25,7 @@ use crate::{
     },
     wire::extender_calls::PodDocument,
 };
+use futures_util::future::BoxFuture;
 
 mod failure;
 mod judge;
@@ -90,19 +89,18 @@ pub struct Chain {
 }
 
 /// The documents of nodes and pods, for extenders that want them in full (`nodeCacheCapable: false`).
-#[async_trait]
 pub trait Documents: Send + Sync {
     /// Nodes as JSON objects, in the order of the names; `None` for one that is not there.
     ///
     /// # Errors
     /// One line on why there are none at all.
-    async fn nodes(&self, names: &[Name]) -> Result<Vec<Option<Arc<str>>>, String>;
+    fn nodes<'a>(&'a self, names: &'a [Name]) -> BoxFuture<'a, Result<Vec<Option<Arc<str>>>, String>>;
 
     /// Pods as JSON objects, in the order of the names; `None` for one that is not there.
     ///
     /// # Errors
     /// One line on why there are none at all.
-    async fn pods(&self, names: &[NamespacedName]) -> Result<Vec<Option<Arc<str>>>, String>;
+    fn pods<'a>(&'a self, names: &'a [NamespacedName]) -> BoxFuture<'a, Result<Vec<Option<Arc<str>>>, String>>;
 }
 
 impl Extenders {

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 
@@ -20,7 +20,6 @@ const SHORTEST_LEASE: Duration = Duration::from_secs(30);
 const SHORTEST_TURN: Duration = Duration::from_secs(1);
 
 /// Something to do now and then. Doing it twice at a time does no harm: a holder may take longer than its lease.
-#[async_trait]
 pub trait Job: Send + Sync {
     /// Names the lease, and the job in the log.
     fn name(&self) -> &'static str;
@@ -29,7 +28,7 @@ pub trait Job: Send + Sync {
     fn every(&self) -> Duration;
 
     /// Does it once.
-    async fn run(&self, store: &dyn Storage) -> Result<(), StoreError>;
+    fn run<'a>(&'a self, store: &'a dyn Storage) -> BoxFuture<'a, Result<(), StoreError>>;
 }
 
 /// Runs jobs until it is dropped.
@@ -82,7 +81,6 @@ pub struct Compact {
     pub keep: Keep,
 }
 
-#[async_trait]
 impl Job for Compact {
     fn name(&self) -> &'static str {
         "compact"
@@ -92,16 +90,18 @@ impl Job for Compact {
         self.every
     }
 
-    async fn run(&self, store: &dyn Storage) -> Result<(), StoreError> {
-        for cluster in store.compactable(&self.keep).await? {
-            match store.compact(&cluster, &self.keep).await {
-                Ok(done) => tracing::debug!(cluster, ?done, "compacted"),
-                Err(error @ StoreError::Unavailable(_)) => return Err(error),
-                // The others are not to suffer for it.
-                Err(error) => tracing::error!(cluster, %error, "the cluster cannot be compacted"),
+    fn run<'a>(&'a self, store: &'a dyn Storage) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            for cluster in store.compactable(&self.keep).await? {
+                match store.compact(&cluster, &self.keep).await {
+                    Ok(done) => tracing::debug!(cluster, ?done, "compacted"),
+                    Err(error @ StoreError::Unavailable(_)) => return Err(error),
+                    // The others are not to suffer for it.
+                    Err(error) => tracing::error!(cluster, %error, "the cluster cannot be compacted"),
+                }
             }
-        }
-        store.sweep(self.keep.age).await
+            store.sweep(self.keep.age).await
+        })
     }
 }
 
@@ -114,7 +114,6 @@ pub struct Expire {
     pub clusters: Clusters,
 }
 
-#[async_trait]
 impl Job for Expire {
     fn name(&self) -> &'static str {
         "expire"
@@ -124,12 +123,14 @@ impl Job for Expire {
         self.every
     }
 
-    async fn run(&self, _: &dyn Storage) -> Result<(), StoreError> {
-        let count = self.clusters.expire().await?;
-        if count > 0 {
-            tracing::debug!(count, "reservations have expired");
-        }
-        Ok(())
+    fn run<'a>(&'a self, _: &'a dyn Storage) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let count = self.clusters.expire().await?;
+            if count > 0 {
+                tracing::debug!(count, "reservations have expired");
+            }
+            Ok(())
+        })
     }
 }
 
@@ -165,7 +166,6 @@ impl ForgetPolicies {
     }
 }
 
-#[async_trait]
 impl Job for ForgetPolicies {
     fn name(&self) -> &'static str {
         "forget policies"
@@ -175,15 +175,19 @@ impl Job for ForgetPolicies {
         self.every
     }
 
-    async fn run(&self, store: &dyn Storage) -> Result<(), StoreError> {
-        for cluster in store.having(revision::HISTORY).await? {
-            match self.forget(store, &cluster).await {
-                Ok(()) => {}
-                Err(error @ StoreError::Unavailable(_)) => return Err(error),
-                Err(error) => tracing::error!(cluster, %error, "the history of its policies cannot be gone through"),
+    fn run<'a>(&'a self, store: &'a dyn Storage) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            for cluster in store.having(revision::HISTORY).await? {
+                match self.forget(store, &cluster).await {
+                    Ok(()) => {}
+                    Err(error @ StoreError::Unavailable(_)) => return Err(error),
+                    Err(error) => {
+                        tracing::error!(cluster, %error, "the history of its policies cannot be gone through");
+                    }
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }
 
@@ -202,7 +206,6 @@ mod tests {
 
     struct Count(Arc<AtomicUsize>);
 
-    #[async_trait]
     impl Job for Count {
         fn name(&self) -> &'static str {
             "count"
@@ -212,9 +215,11 @@ mod tests {
             Duration::from_mins(1)
         }
 
-        async fn run(&self, _: &dyn Storage) -> Result<(), StoreError> {
-            self.0.fetch_add(1, Ordering::SeqCst);
-            Ok(())
+        fn run<'a>(&'a self, _: &'a dyn Storage) -> BoxFuture<'a, Result<(), StoreError>> {
+            Box::pin(async move {
+                self.0.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            })
         }
     }
 

@@ -1,7 +1,11 @@
 //! Long computations: off the runtime's threads, in turns, and only while a client waits for the result.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    any::Any,
+    sync::{Arc, LazyLock},
+};
 
+use futures_util::future::BoxFuture;
 use metrics::counter;
 use tokio::sync::Semaphore;
 
@@ -28,9 +32,7 @@ const SHORT_BODY: usize = 32 << 10;
 /// # Errors
 /// [`Error::Internal`] when it panicked.
 pub async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    static SHORT: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(small_turns())));
-    let turn = Arc::clone(&SHORT).acquire_owned().await.map_err(Error::internal)?;
-    compute_in(turn, work).await
+    compute_in(Turn::Short, work).await
 }
 
 /// Reads a body of that size: a short one at once, a longer one as [`compute_on`] does.
@@ -43,7 +45,7 @@ pub async fn read_on<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T +
 
 /// Like [`compute`], for a computation over a body of that size.
 pub async fn compute_on<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    if bytes > SMALL_BODY { compute_long(false, work).await } else { compute(work).await }
+    compute_in(if bytes > SMALL_BODY { Turn::Long { is_begun: false } } else { Turn::Short }, work).await
 }
 
 /// Like [`compute`]; long computations take turns, fair by user, and a core is left for the others. `is_begun`: it is a part of an operation that has
@@ -52,8 +54,7 @@ pub async fn compute_on<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> 
 /// # Errors
 /// As for [`compute`], and [`Error::TooManyRequests`] if too many wait.
 pub async fn compute_long<T: Send + 'static>(is_begun: bool, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    let turn = HEAVY.seat(&limits::flow(), is_begun).await?;
-    compute_in(turn, work).await
+    compute_in(Turn::Long { is_begun }, work).await
 }
 
 /// Computes a part of an operation that has begun, long or not.
@@ -61,7 +62,25 @@ pub async fn compute_long<T: Send + 'static>(is_begun: bool, work: impl FnOnce()
 /// # Errors
 /// As for [`compute`].
 pub async fn compute_chunk<T: Send + 'static>(is_long: bool, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    if is_long { compute_long(true, work).await } else { compute(work).await }
+    compute_in(if is_long { Turn::Long { is_begun: true } } else { Turn::Short }, work).await
+}
+
+/// A place among the computations at a time.
+#[derive(Clone, Copy, Debug)]
+enum Turn {
+    Short,
+    Long { is_begun: bool },
+}
+
+impl Turn {
+    /// Waits for it; it is held until the value is dropped.
+    async fn wait(self) -> Result<Box<dyn Send>> {
+        static SHORT: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(small_turns())));
+        Ok(match self {
+            Self::Short => Box::new(Arc::clone(&SHORT).acquire_owned().await.map_err(Error::internal)?),
+            Self::Long { is_begun } => Box::new(HEAVY.seat(&limits::flow(), is_begun).await?),
+        })
+    }
 }
 
 /// The turns of long computations.
@@ -77,26 +96,37 @@ pub fn small_turns() -> usize {
     (16 * cores()).clamp(32, 256)
 }
 
+async fn compute_in<T: Send + 'static>(turn: Turn, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let result = compute_any(turn, Box::new(|| Box::new(work()))).await?;
+    let result = result.downcast().map_err(|_| Error::internal("a computation has the result of another"))?;
+    Ok(*result)
+}
+
 /// Computes while it holds a turn, which ends with the work and not with its caller. Waiting work whose caller is gone is not begun.
-async fn compute_in<T: Send + 'static>(
-    turn: impl Send + 'static,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T> {
-    let (stop, _caller) = if let Ok(stop) = STOP.try_with(Stop::clone) {
-        (stop, None)
-    } else {
-        let stop = Stop::default();
-        (stop.clone(), Some(stop.on_drop()))
-    };
-    let (here, work) = (Here::now(), memory::carried(work));
-    let computing = tokio::task::spawn_blocking(move || {
-        let _turn = turn;
-        let mut steps = work::UNBOUNDED;
-        work::run(&stop, &mut steps, || Here::within(here, work))
-            .inspect_err(|_| counter!(telemetry::COMPUTATIONS_STOPPED).increment(1))
-    });
-    let stopped = |_| Error::Timeout("nobody waited for the answer any more".into());
-    computing.await.map_err(Error::internal)?.map_err(stopped)
+///
+/// Nothing here depends on the type of the work: there are almost two hundred, and each would be compiled with all of a task.
+fn compute_any(
+    turn: Turn,
+    work: Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>,
+) -> BoxFuture<'static, Result<Box<dyn Any + Send>>> {
+    Box::pin(async move {
+        let turn = turn.wait().await?;
+        let (stop, _caller) = if let Ok(stop) = STOP.try_with(Stop::clone) {
+            (stop, None)
+        } else {
+            let stop = Stop::default();
+            (stop.clone(), Some(stop.on_drop()))
+        };
+        let (here, work) = (Here::now(), memory::carried(work));
+        let computing = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let mut steps = work::UNBOUNDED;
+            work::run(&stop, &mut steps, || Here::within(here, work))
+                .inspect_err(|_| counter!(telemetry::COMPUTATIONS_STOPPED).increment(1))
+        });
+        let stopped = |_| Error::Timeout("nobody waited for the answer any more".into());
+        computing.await.map_err(Error::internal)?.map_err(stopped)
+    })
 }
 
 tokio::task_local! {

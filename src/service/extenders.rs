@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -106,32 +106,35 @@ fn stored(kind: Kind) -> Result<&'static StoredKind, String> {
     kinds::by_core(kind).ok_or_else(|| format!("{kind:?} is not stored"))
 }
 
-#[async_trait]
 impl Documents for Stored {
-    async fn nodes(&self, names: &[Name]) -> Result<Vec<Option<Arc<str>>>, String> {
-        let kind = stored(Kind::Node)?;
-        let mut found = Vec::with_capacity(names.len());
-        if names.len() <= READ_ONE_BY_ONE {
-            for name in names {
-                found.push(self.get(kind, "", name).await?);
+    fn nodes<'a>(&'a self, names: &'a [Name]) -> BoxFuture<'a, Result<Vec<Option<Arc<str>>>, String>> {
+        Box::pin(async move {
+            let kind = stored(Kind::Node)?;
+            let mut found = Vec::with_capacity(names.len());
+            if names.len() <= READ_ONE_BY_ONE {
+                for name in names {
+                    found.push(self.get(kind, "", name).await?);
+                }
+                return Ok(found);
             }
-            return Ok(found);
-        }
-        let list = self.service.store.list(&self.cluster, &ListQuery::all(kind.key())).await.map_err(for_client)?;
-        let by_name: HashMap<&str, &Record> = list.items.iter().map(|record| (&*record.key.name, record)).collect();
-        for name in names {
-            found.push(by_name.get(&**name).map(|record| rendered(kind, record)).transpose()?);
-        }
-        Ok(found)
+            let list = self.service.store.list(&self.cluster, &ListQuery::all(kind.key())).await.map_err(for_client)?;
+            let by_name: HashMap<&str, &Record> = list.items.iter().map(|record| (&*record.key.name, record)).collect();
+            for name in names {
+                found.push(by_name.get(&**name).map(|record| rendered(kind, record)).transpose()?);
+            }
+            Ok(found)
+        })
     }
 
-    async fn pods(&self, names: &[NamespacedName]) -> Result<Vec<Option<Arc<str>>>, String> {
-        let kind = stored(Kind::Pod)?;
-        let mut found = Vec::with_capacity(names.len());
-        for (namespace, name) in names {
-            found.push(self.get(kind, namespace, name).await?);
-        }
-        Ok(found)
+    fn pods<'a>(&'a self, names: &'a [NamespacedName]) -> BoxFuture<'a, Result<Vec<Option<Arc<str>>>, String>> {
+        Box::pin(async move {
+            let kind = stored(Kind::Pod)?;
+            let mut found = Vec::with_capacity(names.len());
+            for (namespace, name) in names {
+                found.push(self.get(kind, namespace, name).await?);
+            }
+            Ok(found)
+        })
     }
 }
 
@@ -184,15 +187,16 @@ impl Sent {
     }
 }
 
-#[async_trait]
 impl Documents for Sent {
-    async fn nodes(&self, names: &[Name]) -> Result<Vec<Option<Arc<str>>>, String> {
-        Ok(names.iter().map(|name| self.nodes.get(&**name).cloned()).collect())
+    fn nodes<'a>(&'a self, names: &'a [Name]) -> BoxFuture<'a, Result<Vec<Option<Arc<str>>>, String>> {
+        Box::pin(async move { Ok(names.iter().map(|name| self.nodes.get(&**name).cloned()).collect()) })
     }
 
-    async fn pods(&self, names: &[NamespacedName]) -> Result<Vec<Option<Arc<str>>>, String> {
-        let found =
-            |(namespace, name): &NamespacedName| self.pods.get(&(namespace.to_string(), name.to_string())).cloned();
-        Ok(names.iter().map(found).collect())
+    fn pods<'a>(&'a self, names: &'a [NamespacedName]) -> BoxFuture<'a, Result<Vec<Option<Arc<str>>>, String>> {
+        Box::pin(async move {
+            let found =
+                |(namespace, name): &NamespacedName| self.pods.get(&(namespace.to_string(), name.to_string())).cloned();
+            Ok(names.iter().map(found).collect())
+        })
     }
 }

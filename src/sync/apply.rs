@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use metrics::counter;
 use tokio::time::sleep;
 
@@ -42,16 +42,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const CROWDED: Duration = Duration::from_millis(20);
 
 /// Where the mirror writes.
-#[async_trait]
 pub(super) trait Target: Send + Sync {
     /// Those of some objects that are stored.
-    async fn find(&self, keys: &[Key]) -> Result<Vec<Record>, StoreError>;
+    fn find<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Record>, StoreError>>;
 
     /// A page of the stored objects of a kind.
-    async fn list(&self, query: &ListQuery) -> Result<Vec<Record>, StoreError>;
+    fn list<'a>(&'a self, query: &'a ListQuery) -> BoxFuture<'a, Result<Vec<Record>, StoreError>>;
 
     /// Carries writes out, all or none.
-    async fn commit(&self, writes: Vec<Write>) -> Committed;
+    fn commit(&self, writes: Vec<Write>) -> BoxFuture<'_, Committed>;
 }
 
 /// The outcome of writes.
@@ -78,37 +77,38 @@ pub(super) struct Led {
     pub(super) lead: Lead,
 }
 
-#[async_trait]
 impl Target for Led {
-    async fn find(&self, keys: &[Key]) -> Result<Vec<Record>, StoreError> {
-        self.service.store.find(self.lead.cluster(), keys).await
+    fn find<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Record>, StoreError>> {
+        Box::pin(async move { self.service.store.find(self.lead.cluster(), keys).await })
     }
 
-    async fn list(&self, query: &ListQuery) -> Result<Vec<Record>, StoreError> {
-        Ok(self.service.store.list(self.lead.cluster(), query).await?.items)
+    fn list<'a>(&'a self, query: &'a ListQuery) -> BoxFuture<'a, Result<Vec<Record>, StoreError>> {
+        Box::pin(async move { Ok(self.service.store.list(self.lead.cluster(), query).await?.items) })
     }
 
-    async fn commit(&self, mut writes: Vec<Write>) -> Committed {
-        let fence = match self.lead.fence().await {
-            Ok(fence) => fence,
-            Err(error) => return Committed::Away(error.to_string()),
-        };
-        writes.insert(0, fence);
-        let call = Call { writes, atomicity: Atomicity::AllOrNothing };
-        match self.service.clusters.commit(self.lead.cluster(), call, None).await {
-            Ok(mut commit) if !commit.outcomes.is_empty() => {
-                let fence = commit.outcomes.remove(0);
-                if Lead::is_lost(&fence) {
-                    Committed::Lost
-                } else if commit.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Refused(_))) {
-                    Committed::Refused
-                } else {
-                    Committed::Done(commit.outcomes)
+    fn commit(&self, mut writes: Vec<Write>) -> BoxFuture<'_, Committed> {
+        Box::pin(async move {
+            let fence = match self.lead.fence().await {
+                Ok(fence) => fence,
+                Err(error) => return Committed::Away(error.to_string()),
+            };
+            writes.insert(0, fence);
+            let call = Call { writes, atomicity: Atomicity::AllOrNothing };
+            match self.service.clusters.commit(self.lead.cluster(), call, None).await {
+                Ok(mut commit) if !commit.outcomes.is_empty() => {
+                    let fence = commit.outcomes.remove(0);
+                    if Lead::is_lost(&fence) {
+                        Committed::Lost
+                    } else if commit.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Refused(_))) {
+                        Committed::Refused
+                    } else {
+                        Committed::Done(commit.outcomes)
+                    }
                 }
+                Ok(_) => Committed::Away("the store did not answer a call".into()),
+                Err(error) => Committed::Away(error.to_string()),
             }
-            Ok(_) => Committed::Away("the store did not answer a call".into()),
-            Err(error) => Committed::Away(error.to_string()),
-        }
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use podberth_testkit::memory::{Memory, Numbering};
 use proptest::prelude::*;
 
@@ -149,26 +149,27 @@ struct Stored {
     between: Arc<Mutex<Option<String>>>,
 }
 
-#[async_trait]
 impl Target for Stored {
-    async fn find(&self, keys: &[Key]) -> Result<Vec<Record>, StoreError> {
-        self.store.find(CLUSTER, keys).await
+    fn find<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Record>, StoreError>> {
+        Box::pin(async move { self.store.find(CLUSTER, keys).await })
     }
 
-    async fn list(&self, query: &ListQuery) -> Result<Vec<Record>, StoreError> {
-        Ok(self.store.list(CLUSTER, query).await?.items)
+    fn list<'a>(&'a self, query: &'a ListQuery) -> BoxFuture<'a, Result<Vec<Record>, StoreError>> {
+        Box::pin(async move { Ok(self.store.list(CLUSTER, query).await?.items) })
     }
 
-    async fn commit(&self, writes: Vec<Write>) -> Committed {
-        let between = self.between.lock().expect("it is whole").take();
-        if let Some(name) = between {
-            self.bind(&name).await;
-        }
-        let commit = self.store.commit(CLUSTER, writes, Atomicity::AllOrNothing).await.expect("memory takes all");
-        if commit.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Refused(_))) {
-            return Committed::Refused;
-        }
-        Committed::Done(commit.outcomes)
+    fn commit(&self, writes: Vec<Write>) -> BoxFuture<'_, Committed> {
+        Box::pin(async move {
+            let between = self.between.lock().expect("it is whole").take();
+            if let Some(name) = between {
+                self.bind(&name).await;
+            }
+            let commit = self.store.commit(CLUSTER, writes, Atomicity::AllOrNothing).await.expect("memory takes all");
+            if commit.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Refused(_))) {
+                return Committed::Refused;
+            }
+            Committed::Done(commit.outcomes)
+        })
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
 use crate::{
@@ -80,7 +80,6 @@ impl Prune {
     }
 }
 
-#[async_trait]
 impl Job for Prune {
     fn name(&self) -> &'static str {
         "prune audit events"
@@ -90,11 +89,13 @@ impl Job for Prune {
         self.every
     }
 
-    async fn run(&self, store: &dyn Storage) -> Result<(), StoreError> {
-        let count = store.prune(NO_CLUSTER, KIND, &self.retain(clock::now())).await?;
-        if count > 0 {
-            tracing::debug!(count, "old audit events are removed");
-        }
-        Ok(())
+    fn run<'a>(&'a self, store: &'a dyn Storage) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let count = store.prune(NO_CLUSTER, KIND, &self.retain(clock::now())).await?;
+            if count > 0 {
+                tracing::debug!(count, "old audit events are removed");
+            }
+            Ok(())
+        })
     }
 }

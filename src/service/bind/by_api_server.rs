@@ -13,8 +13,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use metrics::counter;
 use tokio::time::Instant;
 
@@ -47,74 +46,75 @@ pub struct ByApiServer<'s> {
     pub source: Arc<ClusterSource>,
 }
 
-#[async_trait]
 impl Binder for ByApiServer<'_> {
-    async fn bind(&self, binds: &mut [Bind], together: bool) -> Result<Vec<BindOutcome>> {
-        if self.store.reserve_until.is_some() {
-            return self.store.bind(binds, together).await;
-        }
-        let InStore { service, cluster, .. } = self.store;
-        let is_sent = self.source.bind == BindMode::ApiServer;
-        let server = if is_sent { Some(service.sources.server(cluster, &self.source).await) } else { None };
-        let server = match server.transpose() {
-            Ok(server) => server,
-            Err(why) => {
-                let why = format!("the API server of {} cannot be asked: {why}", self.source.title());
-                return Ok(vec![BindOutcome::NotBound(why); binds.len()]);
+    fn bind<'a>(&'a self, binds: &'a mut [Bind], together: bool) -> BoxFuture<'a, Result<Vec<BindOutcome>>> {
+        Box::pin(async move {
+            if self.store.reserve_until.is_some() {
+                return self.store.bind(binds, together).await;
             }
-        };
-        for bind in binds.iter_mut() {
-            bind.outgoing = Some((Outgoing::of_bind(bind), !is_sent));
-        }
-        // Before the commit: others count from its end.
-        let committed = Instant::now();
-        let mut outcomes = self.store.bind(binds, together).await?;
-        let Some(server) = server else { return Ok(outcomes) };
-        let sends = binds.iter().zip(&mut outcomes).filter_map(|(bind, outcome)| {
-            let (outgoing, _) = bind.outgoing.clone()?;
-            matches!(outcome, BindOutcome::Bound { .. }).then_some((outgoing, outcome))
-        });
-        let delivering = |outgoing| Delivery {
-            service: service.clone(),
-            cluster: cluster.to_owned(),
-            server: server.clone(),
-            outgoing,
-            committed,
-            first: First::Send,
-        };
-        if together {
-            let mut failed = None;
-            for (outgoing, outcome) in sends {
-                let pod = &outgoing.pod;
-                let name = format!("{}/{}", pod.namespace, pod.name);
-                if let Some(failed) = &failed {
-                    *outcome = BindOutcome::NotBound(format!("another of the request, {failed}, was not bound"));
-                    if let Err(error) = outgoing.release(service, cluster, None, None).await {
-                        let why = error.for_log();
-                        tracing::warn!(
-                            cluster,
-                            pod = name,
-                            why,
-                            "a bind that was not sent stays; it is looked at again"
-                        );
-                        *outcome = unknown(&outgoing.node, &error.to_string());
+            let InStore { service, cluster, .. } = self.store;
+            let is_sent = self.source.bind == BindMode::ApiServer;
+            let server = if is_sent { Some(service.sources.server(cluster, &self.source).await) } else { None };
+            let server = match server.transpose() {
+                Ok(server) => server,
+                Err(why) => {
+                    let why = format!("the API server of {} cannot be asked: {why}", self.source.title());
+                    return Ok(vec![BindOutcome::NotBound(why); binds.len()]);
+                }
+            };
+            for bind in binds.iter_mut() {
+                bind.outgoing = Some((Outgoing::of_bind(bind), !is_sent));
+            }
+            // Before the commit: others count from its end.
+            let committed = Instant::now();
+            let mut outcomes = self.store.bind(binds, together).await?;
+            let Some(server) = server else { return Ok(outcomes) };
+            let sends = binds.iter().zip(&mut outcomes).filter_map(|(bind, outcome)| {
+                let (outgoing, _) = bind.outgoing.clone()?;
+                matches!(outcome, BindOutcome::Bound { .. }).then_some((outgoing, outcome))
+            });
+            let delivering = |outgoing| Delivery {
+                service: service.clone(),
+                cluster: cluster.to_owned(),
+                server: server.clone(),
+                outgoing,
+                committed,
+                first: First::Send,
+            };
+            if together {
+                let mut failed = None;
+                for (outgoing, outcome) in sends {
+                    let pod = &outgoing.pod;
+                    let name = format!("{}/{}", pod.namespace, pod.name);
+                    if let Some(failed) = &failed {
+                        *outcome = BindOutcome::NotBound(format!("another of the request, {failed}, was not bound"));
+                        if let Err(error) = outgoing.release(service, cluster, None, None).await {
+                            let why = error.for_log();
+                            tracing::warn!(
+                                cluster,
+                                pod = name,
+                                why,
+                                "a bind that was not sent stays; it is looked at again"
+                            );
+                            *outcome = unknown(&outgoing.node, &error.to_string());
+                        }
+                        continue;
                     }
-                    continue;
+                    *outcome = delivering(outgoing).on(outcome).await;
+                    if !matches!(outcome, BindOutcome::Bound { .. }) {
+                        failed = Some(name);
+                    }
                 }
-                *outcome = delivering(outgoing).on(outcome).await;
-                if !matches!(outcome, BindOutcome::Bound { .. }) {
-                    failed = Some(name);
-                }
+            } else {
+                let sends: Vec<_> = sends.collect();
+                join_all(sends.into_iter().map(|(outgoing, outcome)| {
+                    let delivery = delivering(outgoing);
+                    async move { *outcome = delivery.on(outcome).await }
+                }))
+                .await;
             }
-        } else {
-            let sends: Vec<_> = sends.collect();
-            join_all(sends.into_iter().map(|(outgoing, outcome)| {
-                let delivery = delivering(outgoing);
-                async move { *outcome = delivery.on(outcome).await }
-            }))
-            .await;
-        }
-        Ok(outcomes)
+            Ok(outcomes)
+        })
     }
 }
 

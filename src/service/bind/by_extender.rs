@@ -15,8 +15,7 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, future::BoxFuture, stream};
 use jiff::Timestamp;
 
 use super::{Bind, BindOutcome, Binder, ByApiServer, InStore, outbox::Outgoing};
@@ -49,16 +48,17 @@ pub struct ByExtender<'s> {
     pub chain: &'s Chain,
 }
 
-#[async_trait]
 impl Binder for ByExtender<'_> {
-    async fn bind(&self, binds: &mut [Bind], together: bool) -> Result<Vec<BindOutcome>> {
-        if !binds.iter().any(is_by_extender) {
-            return self.without().bind(binds, together).await;
-        }
-        for bind in binds.iter_mut().filter(|bind| self.mirrors.is_some() && is_by_extender(bind)) {
-            bind.outgoing = Some((Outgoing::of_bind(bind), true));
-        }
-        if together { self.bind_together(binds).await } else { self.bind_each(binds).await }
+    fn bind<'a>(&'a self, binds: &'a mut [Bind], together: bool) -> BoxFuture<'a, Result<Vec<BindOutcome>>> {
+        Box::pin(async move {
+            if !binds.iter().any(is_by_extender) {
+                return self.without().bind(binds, together).await;
+            }
+            for bind in binds.iter_mut().filter(|bind| self.mirrors.is_some() && is_by_extender(bind)) {
+                bind.outgoing = Some((Outgoing::of_bind(bind), true));
+            }
+            if together { self.bind_together(binds).await } else { self.bind_each(binds).await }
+        })
     }
 }
 

@@ -8,8 +8,7 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use serde_json::{Value, json};
 
 use super::{Bind, BindOutcome, Binder, check_lead};
@@ -42,38 +41,47 @@ pub(super) struct InMirror<'s> {
     pub(super) inner: Box<dyn Binder + 's>,
 }
 
-#[async_trait]
 impl Binder for InMirror<'_> {
-    async fn bind(&self, binds: &mut [Bind], together: bool) -> Result<Vec<BindOutcome>> {
-        if self.service.sources.as_of(self.cluster).is_none() {
-            // There may be pods on the nodes that are not known yet.
-            let message = format!("the mirror of {} is not whole yet", self.source.title());
-            return Err(Error::Unavailable { message, retry_after_seconds: 1 });
-        }
-        let mut outcomes: Vec<Option<BindOutcome>> = binds.iter().map(|bind| self.refused(bind)).collect();
-        if together && outcomes.iter().any(Option::is_some) {
-            let why = "another pod of the request cannot be bound";
-            let or_other = |outcome: Option<BindOutcome>| outcome.unwrap_or_else(|| BindOutcome::NotBound(why.into()));
-            return Ok(outcomes.into_iter().map(or_other).collect());
-        }
-        let victims_of = |bind: &Bind| bind.plan.steps.iter().any(|step| matches!(step, Step::Evict(_)));
-        if binds.iter().any(victims_of) {
-            let snapshot = self.service.clusters.get(self.cluster).await?.view().snapshot.clone();
-            for (bind, outcome) in binds.iter().zip(&mut outcomes) {
-                if outcome.is_none() && (together || victims_of(bind)) {
-                    *outcome = Some(self.make_room(bind, &snapshot).await?);
+    fn bind<'a>(&'a self, binds: &'a mut [Bind], together: bool) -> BoxFuture<'a, Result<Vec<BindOutcome>>> {
+        Box::pin(async move {
+            if self.service.sources.as_of(self.cluster).is_none() {
+                // There may be pods on the nodes that are not known yet.
+                let message = format!("the mirror of {} is not whole yet", self.source.title());
+                return Err(Error::Unavailable { message, retry_after_seconds: 1 });
+            }
+            let mut outcomes: Vec<Option<BindOutcome>> = binds.iter().map(|bind| self.refused(bind)).collect();
+            if together && outcomes.iter().any(Option::is_some) {
+                let why = "another pod of the request cannot be bound";
+                let or_other =
+                    |outcome: Option<BindOutcome>| outcome.unwrap_or_else(|| BindOutcome::NotBound(why.into()));
+                return Ok(outcomes.into_iter().map(or_other).collect());
+            }
+            let victims_of = |bind: &Bind| bind.plan.steps.iter().any(|step| matches!(step, Step::Evict(_)));
+            if binds.iter().any(victims_of) {
+                let snapshot = self.service.clusters.get(self.cluster).await?.view().snapshot.clone();
+                for (bind, outcome) in binds.iter().zip(&mut outcomes) {
+                    if outcome.is_none() && (together || victims_of(bind)) {
+                        *outcome = Some(self.make_room(bind, &snapshot).await?);
+                    }
                 }
             }
-        }
-        let mut rest: Vec<&mut Bind> =
-            binds.iter_mut().zip(&outcomes).filter(|(_, outcome)| outcome.is_none()).map(|(bind, _)| bind).collect();
-        let mut alone: Vec<Bind> = rest.iter().map(|bind| (**bind).clone()).collect();
-        let made = self.inner.bind(&mut alone, together).await?;
-        for (bind, done) in rest.iter_mut().zip(alone) {
-            bind.errors = done.errors;
-        }
-        let mut made = made.into_iter();
-        Ok(outcomes.into_iter().map(|outcome| outcome.or_else(|| made.next()).unwrap_or(BindOutcome::STALE)).collect())
+            let mut rest: Vec<&mut Bind> = binds
+                .iter_mut()
+                .zip(&outcomes)
+                .filter(|(_, outcome)| outcome.is_none())
+                .map(|(bind, _)| bind)
+                .collect();
+            let mut alone: Vec<Bind> = rest.iter().map(|bind| (**bind).clone()).collect();
+            let made = self.inner.bind(&mut alone, together).await?;
+            for (bind, done) in rest.iter_mut().zip(alone) {
+                bind.errors = done.errors;
+            }
+            let mut made = made.into_iter();
+            Ok(outcomes
+                .into_iter()
+                .map(|outcome| outcome.or_else(|| made.next()).unwrap_or(BindOutcome::STALE))
+                .collect())
+        })
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use async_trait::async_trait;
-use futures_util::future::try_join_all;
+use futures_util::future::{BoxFuture, try_join_all};
 
 use super::{Bind, BindOutcome, Binder, lead_lost, volumes::Stored};
 use crate::{
@@ -112,38 +111,39 @@ impl InStore<'_> {
     }
 }
 
-#[async_trait]
 impl Binder for InStore<'_> {
     /// Binds in a row that need nothing else are one call.
-    async fn bind(&self, binds: &mut [Bind], together: bool) -> Result<Vec<BindOutcome>> {
-        if binds.is_empty() {
-            return Ok(Vec::new());
-        }
-        let chosen = binds.iter().flat_map(|bind| &bind.plan.steps).filter_map(|step| match step {
-            Step::Choose(choice) if self.reserve_until.is_none() => Some(choice),
-            _ => None,
-        });
-        let stored = Stored::read(self.service, self.cluster, chosen).await?;
-        let mut outcomes = Vec::with_capacity(binds.len());
-        let mut calls = Calls::default();
-        for whole in binds.chunks(if together { binds.len() } else { 1 }) {
-            // What is left of a budget is read from the store, so those that were charged before have to be written.
-            if budgets(whole).any(|budget| calls.charged.contains(&budget)) {
-                outcomes.append(&mut std::mem::take(&mut calls).commit(self, None).await?);
+    fn bind<'a>(&'a self, binds: &'a mut [Bind], together: bool) -> BoxFuture<'a, Result<Vec<BindOutcome>>> {
+        Box::pin(async move {
+            if binds.is_empty() {
+                return Ok(Vec::new());
             }
-            calls.charged.extend(budgets(whole));
-            match full_claim(whole) {
-                Some(why) => calls.places.push(Err(BindOutcome::NotBound(why))),
-                None => calls.add(self.writes(whole, &stored).await?),
+            let chosen = binds.iter().flat_map(|bind| &bind.plan.steps).filter_map(|step| match step {
+                Step::Choose(choice) if self.reserve_until.is_none() => Some(choice),
+                _ => None,
+            });
+            let stored = Stored::read(self.service, self.cluster, chosen).await?;
+            let mut outcomes = Vec::with_capacity(binds.len());
+            let mut calls = Calls::default();
+            for whole in binds.chunks(if together { binds.len() } else { 1 }) {
+                // What is left of a budget is read from the store, so those that were charged before have to be written.
+                if budgets(whole).any(|budget| calls.charged.contains(&budget)) {
+                    outcomes.append(&mut std::mem::take(&mut calls).commit(self, None).await?);
+                }
+                calls.charged.extend(budgets(whole));
+                match full_claim(whole) {
+                    Some(why) => calls.places.push(Err(BindOutcome::NotBound(why))),
+                    None => calls.add(self.writes(whole, &stored).await?),
+                }
             }
-        }
-        let is_one_call = outcomes.is_empty() && calls.waiting.len() == 1;
-        let decided_at = binds.first().filter(|_| self.is_judged && is_one_call).map(|bind| bind.plan.revision);
-        outcomes.append(&mut calls.commit(self, decided_at).await?);
-        if together && let Some(outcome) = outcomes.first() {
-            outcomes = vec![outcome.clone(); binds.len()];
-        }
-        Ok(outcomes)
+            let is_one_call = outcomes.is_empty() && calls.waiting.len() == 1;
+            let decided_at = binds.first().filter(|_| self.is_judged && is_one_call).map(|bind| bind.plan.revision);
+            outcomes.append(&mut calls.commit(self, decided_at).await?);
+            if together && let Some(outcome) = outcomes.first() {
+                outcomes = vec![outcome.clone(); binds.len()];
+            }
+            Ok(outcomes)
+        })
     }
 }
 

@@ -7,8 +7,6 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-
 use self::{in_mirror::InMirror, outbox::Outgoing};
 use super::{
     Service,
@@ -25,6 +23,7 @@ use crate::{
     store::{Atomicity, Call, Change, Outcome, Refusal, Write},
     wire::{explanation::ExtenderError, extender_calls::PodDocument, source::ClusterSource},
 };
+use futures_util::future::BoxFuture;
 
 pub use self::{
     as_api_server::bind_unjudged,
@@ -129,7 +128,6 @@ impl BindOutcome {
 }
 
 /// The way in which binds become facts.
-#[async_trait]
 pub trait Binder: Send + Sync {
     /// Carries binds out in their order, each whole or not at all or, `together`, all or none of them; what became of each.
     ///
@@ -138,15 +136,17 @@ pub trait Binder: Send + Sync {
     ///
     /// # Errors
     /// Where it is not known what became of them.
-    async fn bind(&self, binds: &mut [Bind], together: bool) -> Result<Vec<BindOutcome>>;
+    fn bind<'a>(&'a self, binds: &'a mut [Bind], together: bool) -> BoxFuture<'a, Result<Vec<BindOutcome>>>;
 
     /// Carries one bind out.
     ///
     /// # Errors
     /// As for [`Self::bind`].
-    async fn bind_one(&self, mut bind: Bind) -> Result<BindOutcome> {
-        let outcomes = self.bind(std::slice::from_mut(&mut bind), false).await?;
-        Ok(outcomes.into_iter().next().unwrap_or(BindOutcome::STALE))
+    fn bind_one(&self, mut bind: Bind) -> BoxFuture<'_, Result<BindOutcome>> {
+        Box::pin(async move {
+            let outcomes = self.bind(std::slice::from_mut(&mut bind), false).await?;
+            Ok(outcomes.into_iter().next().unwrap_or(BindOutcome::STALE))
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
 use self::writing::Writing;
@@ -120,7 +120,6 @@ impl Prune {
     }
 }
 
-#[async_trait]
 impl Job for Prune {
     fn name(&self) -> &'static str {
         "prune decisions"
@@ -130,14 +129,16 @@ impl Job for Prune {
         self.every
     }
 
-    async fn run(&self, store: &dyn Storage) -> Result<(), StoreError> {
-        let retain = self.retain(clock::now());
-        for (cluster, kind) in store.books().await?.into_iter().filter(|(_, kind)| kind == KIND) {
-            let count = store.prune(&cluster, &kind, &retain).await?;
-            if count > 0 {
-                tracing::debug!(cluster, count, "old decisions are removed");
+    fn run<'a>(&'a self, store: &'a dyn Storage) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let retain = self.retain(clock::now());
+            for (cluster, kind) in store.books().await?.into_iter().filter(|(_, kind)| kind == KIND) {
+                let count = store.prune(&cluster, &kind, &retain).await?;
+                if count > 0 {
+                    tracing::debug!(cluster, count, "old decisions are removed");
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
@@ -106,7 +106,6 @@ fn delete(event: Record) -> Write {
     Write { key: event.key, precondition: Precondition::revision(event.revision), change: Change::Delete }
 }
 
-#[async_trait]
 impl Job for ExpireEvents {
     fn name(&self) -> &'static str {
         "expire events"
@@ -116,23 +115,25 @@ impl Job for ExpireEvents {
         self.every
     }
 
-    async fn run(&self, store: &dyn Storage) -> Result<(), StoreError> {
-        if self.keep.is_zero() {
-            return Ok(());
-        }
-        let now = self.clusters.now().await?;
-        for cluster in store.having(EVENTS).await? {
-            if mirrored::is_mirror(store, &cluster).await? {
-                continue;
+    fn run<'a>(&'a self, store: &'a dyn Storage) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            if self.keep.is_zero() {
+                return Ok(());
             }
-            match self.expire(store, &cluster, now).await {
-                Ok(()) => {}
-                Err(error @ StoreError::Unavailable(_)) => return Err(error),
-                // The others are not to suffer for it.
-                Err(error) => tracing::error!(cluster, %error, "the events of the cluster cannot expire"),
+            let now = self.clusters.now().await?;
+            for cluster in store.having(EVENTS).await? {
+                if mirrored::is_mirror(store, &cluster).await? {
+                    continue;
+                }
+                match self.expire(store, &cluster, now).await {
+                    Ok(()) => {}
+                    Err(error @ StoreError::Unavailable(_)) => return Err(error),
+                    // The others are not to suffer for it.
+                    Err(error) => tracing::error!(cluster, %error, "the events of the cluster cannot expire"),
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }
 

@@ -8,7 +8,7 @@ mod tls;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use podberth::{
     core::{
         model::Name,
@@ -78,13 +78,14 @@ fn pod() -> PodDocument {
 #[derive(Default)]
 struct Given(BTreeMap<&'static str, &'static str>);
 
-#[async_trait]
 impl Documents for Given {
-    async fn nodes(&self, names: &[Name]) -> Result<Vec<Option<Arc<str>>>, String> {
-        Ok(names.iter().map(|name| self.0.get(&**name).map(|text| (*text).into())).collect())
+    fn nodes<'a>(&'a self, names: &'a [Name]) -> BoxFuture<'a, Result<Vec<Option<Arc<str>>>, String>> {
+        Box::pin(async move { Ok(names.iter().map(|name| self.0.get(&**name).map(|text| (*text).into())).collect()) })
     }
 
-    async fn pods(&self, names: &[NamespacedName]) -> Result<Vec<Option<Arc<str>>>, String> {
-        Ok(names.iter().map(|(_, name)| self.0.get(&**name).map(|text| (*text).into())).collect())
+    fn pods<'a>(&'a self, names: &'a [NamespacedName]) -> BoxFuture<'a, Result<Vec<Option<Arc<str>>>, String>> {
+        Box::pin(
+            async move { Ok(names.iter().map(|(_, name)| self.0.get(&**name).map(|text| (*text).into())).collect()) },
+        )
     }
 }
