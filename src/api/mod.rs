@@ -9,7 +9,7 @@
 //! 2. Add one line to [`routes()`].
 //! 3. Refresh the published documents: `UPDATE=1 cargo test --test openapi`.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::LazyLock};
 
 #[cfg(feature = "pprof")]
 use axum::routing::get;
@@ -172,12 +172,12 @@ fn routes() -> OpenApiRouter<AppState> {
 }
 
 /// The first segments of the paths that there are.
-#[derive(Clone, Debug)]
-struct Roots(Arc<HashSet<String>>);
+#[derive(Debug)]
+struct Roots(HashSet<String>);
 
 impl Roots {
     fn of(document: &OpenApi) -> Self {
-        Self(Arc::new(document.paths.paths.keys().map(|path| root_of(path).to_owned()).collect()))
+        Self(document.paths.paths.keys().map(|path| root_of(path).to_owned()).collect())
     }
 }
 
@@ -203,22 +203,35 @@ pub struct Diagnostics {
     pub profiling: bool,
 }
 
-/// The whole server but for its socket.
-pub fn router(state: AppState, limits: middleware::Limits, diagnostics: Diagnostics) -> Router {
+/// The routes, and what their documentation says of them.
+struct Table {
+    router: Router<AppState>,
+    roots: Roots,
+    names: Names,
+    /// Paths whose bodies may be as large as whole clusters.
+    bulk: Vec<String>,
+}
+
+/// Made once, as the documentation takes far longer than the routes.
+static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let (router, document) = routes().split_for_parts();
     let bulk = bulk_routes().into_openapi().paths.paths.into_keys();
     #[cfg(feature = "karmada")]
     let (router, bulk) = (router.route(karmada::PATH, post(karmada::answered)), bulk.chain([karmada::PATH.to_owned()]));
-    let bulk = bulk.collect();
+    Table { router, roots: Roots::of(&document), names: Names::of(&document), bulk: bulk.collect() }
+});
+
+/// The whole server but for its socket.
+pub fn router(state: AppState, limits: middleware::Limits, diagnostics: Diagnostics) -> Router {
+    let router = TABLE.router.clone();
     #[cfg(feature = "pprof")]
     let router = if diagnostics.profiling { router.route(profile::PATH, get(profile::cpu)) } else { router };
     let gate = Gate::new(state.clone());
-    let roots = Roots::of(&document);
     let router = router
-        .fallback(async move |uri: Uri| no_route(&roots, &uri))
+        .fallback(async |uri: Uri| no_route(&TABLE.roots, &uri))
         .method_not_allowed_fallback(async || RequestError::MethodNotAllowed)
         .with_state(state);
-    let router = middleware::around(router, Names::of(&document), bulk, limits, Some(gate));
+    let router = middleware::around(router, TABLE.names.clone(), TABLE.bulk.clone(), limits, Some(gate));
     cluster::under_any_cluster(match diagnostics.tracing {
         Some(tracing) => router.layer(from_fn_with_state(tracing, observe::traced)),
         None => router,
