@@ -81,9 +81,12 @@ pub async fn delete(service: &Service, target: &Target, deletion: &Deletion) -> 
         let message = "this is a system priority class and cannot be deleted".into();
         return Err(Error::Forbidden { subject: target.subject(), message });
     }
+    let mut marked: Option<Deleted> = None;
     'attempts: for _ in 0..ATTEMPTS {
         let stored = service.store.get(&target.cluster, &target.key()).await?;
-        let stored = stored.ok_or_else(|| target.not_found())?;
+        // Whoever removes what is marked may come before the second write of this deletion.
+        let is_same = |stored: &Record| marked.as_ref().is_none_or(|marked| marked.uid == stored.uid);
+        let Some(stored) = stored.filter(is_same) else { return marked.ok_or_else(|| target.not_found()) };
         check(&deletion.preconditions, target, &stored)?;
         let (kind, options, length) = (target.kind, deletion.options, stored.body.len());
         let record = stored.clone();
@@ -95,7 +98,12 @@ pub async fn delete(service: &Service, target: &Target, deletion: &Deletion) -> 
         for change in mark.into_iter().chain([change]) {
             match commit(service, target, Precondition::revision(at), change, Vec::new()).await? {
                 Ok(revision) => at = revision,
-                Err(Refusal::Conflict { .. } | Refusal::NotFound) => continue 'attempts,
+                Err(Refusal::Conflict { .. } | Refusal::NotFound) => {
+                    if at != stored.revision {
+                        marked = Some(told(at));
+                    }
+                    continue 'attempts;
+                }
                 Err(refusal) => return Err(target.refused(refusal, &stored.uid)),
             }
         }
@@ -288,5 +296,59 @@ fn check(preconditions: &Preconditions, target: &Target, stored: &Record) -> Res
             stored.revision
         )),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use podberth_testkit::memory::{Memory, Numbering};
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::{
+        extenders::Extenders,
+        live::Clusters,
+        service::{Freshness, objects::AdmissionMode},
+        store::{Schema as _, Store as _},
+        wire::kinds,
+    };
+
+    const CLUSTER: &str = "default";
+
+    #[tokio::test]
+    async fn a_pod_that_its_lifecycle_removes_meanwhile_was_deleted() {
+        let store = Memory::new(Numbering::Counter);
+        store.migrate().await.expect("it migrates");
+        let clusters = Clusters::new(Arc::new(store.handle()), Duration::from_hours(1));
+        let service = Service {
+            admission: AdmissionMode::Kubernetes,
+            ..Service::new(clusters, Freshness::default(), Extenders::default())
+        };
+        let key = Key::new("pods", "shop", "a");
+        let body = r#"{"metadata":{"name":"a","namespace":"shop","uid":"u"},"spec":{"containers":[{"name":"c"}]}}"#;
+        let put = Change::Put { body: body.into(), uid: "u".into(), node: None };
+        let write = |change| Write { key: key.clone(), precondition: Precondition::default(), change };
+        let call = Call { writes: vec![write(put)], atomicity: Atomicity::Each };
+        service.clusters.commit(CLUSTER, call, None).await.expect("it is stored");
+
+        let kind = kinds::by_core(Kind::Pod).expect("pods are stored");
+        let target = Target { cluster: CLUSTER.into(), kind, namespace: Some("shop".into()), name: "a".into() };
+        let removes = async {
+            while !String::from_utf8_lossy(
+                &store.get(CLUSTER, &key).await.expect("memory").expect("it is marked first").body,
+            )
+            .contains("deletionTimestamp")
+            {
+                yield_now().await;
+            }
+            store.commit(CLUSTER, vec![write(Change::Delete)], Atomicity::Each).await.expect("memory takes all")
+        };
+        let deletion = Deletion::default();
+        let (deleted, removed) = tokio::join!(delete(&service, &target, &deletion), removes);
+        assert!(matches!(removed.outcomes[..], [Outcome::Deleted { .. }]), "it was first: {removed:?}");
+        let deleted = deleted.expect("it is gone, as was asked for");
+        assert!(deleted.is_gone && deleted.body.contains("deletionTimestamp"));
     }
 }
