@@ -17,6 +17,8 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
+
 use crate::{
     core::{
         model::Name,
@@ -25,7 +27,6 @@ use crate::{
     },
     wire::extender_calls::PodDocument,
 };
-use futures_util::future::BoxFuture;
 
 mod failure;
 mod judge;

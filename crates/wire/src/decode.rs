@@ -123,9 +123,9 @@ pub struct GoJson<D>(pub D);
 /// Implements the methods for types of which `null` is a value. That of a list or an object is read from a text, so that their visitors see one kind of
 /// content alone.
 macro_rules! null_is_zero {
-    ($($method:ident($($argument:ident: $type:ty),*) => |$visitor:ident| $zero:expr;)*) => {$(
-        fn $method<V: Visitor<'de>>(self, $($argument: $type,)* visitor: V) -> Result<V::Value, D::Error> {
-            struct OrZero<V>(V, $($type,)*);
+    ($($method:ident => |$visitor:ident| $zero:expr;)*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+            struct OrZero<V>(V);
             impl<'de, V: Visitor<'de>> Visitor<'de> for OrZero<V> {
                 type Value = V::Value;
 
@@ -143,11 +143,10 @@ macro_rules! null_is_zero {
                 }
 
                 fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
-                    let Self(visitor, $($argument,)*) = self;
-                    inner.$method($($argument,)* Inside::of(visitor))
+                    inner.$method(Inside::of(self.0))
                 }
             }
-            self.0.deserialize_option(OrZero(visitor, $($argument,)*))
+            self.0.deserialize_option(OrZero(visitor))
         }
     )*};
 }
@@ -162,16 +161,16 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for GoJson<D> {
     type Error = D::Error;
 
     null_is_zero! {
-        deserialize_bool() => |v| v.visit_bool(false);
-        deserialize_i32() => |v| v.visit_i32(0);
-        deserialize_i64() => |v| v.visit_i64(0);
-        deserialize_u16() => |v| v.visit_u16(0);
-        deserialize_u32() => |v| v.visit_u32(0);
-        deserialize_u64() => |v| v.visit_u64(0);
-        deserialize_f64() => |v| v.visit_f64(0.0);
-        deserialize_str() => |v| v.visit_str("");
-        deserialize_string() => |v| v.visit_str("");
-        deserialize_seq() => |v| serde_json::Deserializer::from_slice(b"[]").deserialize_seq(Inside::of(v)).map_err(|e| of_zero(&e));
+        deserialize_bool => |v| v.visit_bool(false);
+        deserialize_i32 => |v| v.visit_i32(0);
+        deserialize_i64 => |v| v.visit_i64(0);
+        deserialize_u16 => |v| v.visit_u16(0);
+        deserialize_u32 => |v| v.visit_u32(0);
+        deserialize_u64 => |v| v.visit_u64(0);
+        deserialize_f64 => |v| v.visit_f64(0.0);
+        deserialize_str => |v| v.visit_str("");
+        deserialize_string => |v| v.visit_str("");
+        deserialize_seq => |v| serde_json::Deserializer::from_slice(b"[]").deserialize_seq(Inside::of(v)).map_err(|e| of_zero(&e));
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {

@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+
 use self::{in_mirror::InMirror, outbox::Outgoing};
 use super::{
     Service,
@@ -23,7 +25,6 @@ use crate::{
     store::{Atomicity, Call, Change, Outcome, Refusal, Write},
     wire::{explanation::ExtenderError, extender_calls::PodDocument, source::ClusterSource},
 };
-use futures_util::future::BoxFuture;
 
 pub use self::{
     as_api_server::bind_unjudged,
