@@ -230,6 +230,8 @@ impl Patching {
             FieldValidation::Ignore => Vec::new(),
             FieldValidation::Strict | FieldValidation::Warn => unknown,
         };
+        // Before the rest is kept as it is stored, its revision among it.
+        check_revision(target, &made, record)?;
         // An apply has noted its manager itself.
         let managers = made.metadata("managedFields").filter(|_| is_applied).map(ToOwned::to_owned);
         let mut document = part.keep_the_rest(kind, made, rendered.as_ref()).map_err(unreadable)?;
@@ -254,7 +256,18 @@ fn unreadable(error: DecodeError) -> PatchError {
     if error.is_used_up() { PatchError::Unread(error) } else { PatchError::Invalid(error.to_string()) }
 }
 
-/// Checks that a patched object is still the one of the path, at the revision that the patch names.
+/// Checks that a patched object is at the revision that the patch names.
+fn check_revision(target: &Target, made: &Document, record: Option<&Record>) -> Result<()> {
+    let revision = made.metadata_text("resourceVersion").unwrap_or_default();
+    match record {
+        Some(record) if !matches!(&*revision, "" | "0") && revision != record.revision.to_string() => {
+            Err(target.modified())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks that a patched object is still the one of the path.
 fn check_identity(target: &Target, document: &mut Document, record: Option<&Record>) -> Result<()> {
     if let Some(namespace) = &target.namespace {
         let said = document.metadata_text("namespace").unwrap_or_default();
@@ -263,8 +276,7 @@ fn check_identity(target: &Target, document: &mut Document, record: Option<&Reco
         }
         target.agrees_in_namespace(&said)?;
     }
-    let text = |field: &str| document.metadata_text(field).unwrap_or_default();
-    let (uid, revision) = (text("uid"), text("resourceVersion"));
+    let uid = document.metadata_text("uid").unwrap_or_default();
     let Some(record) = record else {
         return if uid.is_empty() { Ok(()) } else { Err(target.other_uid(&uid, "")) };
     };
@@ -275,8 +287,5 @@ fn check_identity(target: &Target, document: &mut Document, record: Option<&Reco
         return Err(target.invalid(faults.into_causes()));
     }
     document.set_metadata_text("uid", &record.uid);
-    if !matches!(revision.as_str(), "" | "0") && revision != record.revision.to_string() {
-        return Err(target.modified());
-    }
     Ok(())
 }

@@ -126,3 +126,41 @@ fn check(target: &Target, sent: &Sent, record: &Record) -> Result<()> {
     let subject = Subject::new("autoscaling", scale::KIND, &*target.name);
     Err(Error::Invalid { subject, causes: causes.into_iter().map(Into::into).collect() })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use podberth_testkit::memory::{Memory, Numbering};
+
+    use super::*;
+    use crate::{extenders::Extenders, live::Clusters, service::Freshness, store::Schema as _, wire::kinds};
+
+    #[tokio::test]
+    async fn of_two_scales_for_one_revision_one_is_refused() {
+        let store = Memory::new(Numbering::Counter);
+        store.migrate().await.expect("it migrates");
+        let clusters = Clusters::new(Arc::new(store.handle()), Duration::from_hours(1));
+        let service = Service::new(clusters, Freshness::default(), Extenders::default());
+        let kind = kinds::of_object("apps/v1", "Deployment").expect("deployments are stored");
+        let target = Target { cluster: "default".into(), kind, namespace: Some("shop".into()), name: "web".into() };
+        let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "shop"},
+            "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "web"}}, "template": {"metadata": {"labels": {"app": "web"}},
+            "spec": {"containers": [{"name": "c", "image": "web:1"}]}}}});
+        let created = Intent::Create(Bytes::from(deployment.to_string()));
+        let created = write(&service, &target, created, &Options::default()).await.expect("it is created");
+        let to = |replicas: i32| {
+            let scale = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "spec": {"replicas": replicas}, "metadata":
+                {"name": "web", "namespace": "shop", "resourceVersion": created.revision.expect("it is stored").to_string()}});
+            Scaling::Replace(Bytes::from(scale.to_string()))
+        };
+        let (scales, options) = ([to(2), to(3)], Options::default());
+        let [first, second] = &scales;
+        let done =
+            tokio::join!(set_scale(&service, &target, first, &options), set_scale(&service, &target, second, &options));
+        assert!(
+            matches!(done, (Ok(_), Err(Error::Conflict { .. })) | (Err(Error::Conflict { .. }), Ok(_))),
+            "both read the same revision: {done:?}"
+        );
+    }
+}
