@@ -21,7 +21,7 @@ use crate::{
 /// Handed to every handler; cloning it costs one reference count.
 ///
 /// It is behind a trait for the compiler alone, which proves for each handler several times that its state may be sent to another thread. Without the
-/// trait that proof goes through all types that a cluster consists of, and took a quarter of the crate's build.
+/// trait that proof goes through all types that a cluster consists of, and took a tenth of the crate's build.
 #[derive(Clone, Debug)]
 pub struct AppState(Arc<dyn Held>);
 
