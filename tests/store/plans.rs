@@ -134,3 +134,18 @@ async fn a_page_of_the_ledger_is_read_off_an_index() {
     })
     .await;
 }
+
+/// What our settings of the planner make dear would be compiled for longer than it runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_statement_is_compiled() {
+    with_database(Engine::Postgres, async |database: Database| {
+        let store = database.store().await;
+        let check = "CREATE FUNCTION check_jit() RETURNS trigger LANGUAGE plpgsql AS $$
+                         BEGIN ASSERT current_setting('jit') = 'off'; RETURN NEW; END $$;
+                     CREATE TRIGGER check_jit BEFORE INSERT ON object FOR EACH ROW EXECUTE FUNCTION check_jit()";
+        execute(&database.url, check).await;
+        each(&*store, vec![put(pod("a"), "1")]).await;
+        assert_eq!(store.changes(CLUSTER, &Cursor::after(0), 10).await.unwrap().records.len(), 1);
+    })
+    .await;
+}

@@ -72,9 +72,17 @@ const SERVER_KEEPALIVE: &str = "SET tcp_keepalives_idle = 10; SET tcp_keepalives
 /// Every statement of ours looks rows up in an index by all its columns, or reads a range off one in its order. A plan made
 /// while a table was small and kept while it grows, or for a table that was loaded a moment ago and has no statistics yet,
 /// would read and sort a whole cluster instead: so plans are made anew, with the table's size of the moment (but for those of
-/// [`plans::BEGIN_PLANNED`]), and those that read, keep or sort everything are ruled out. Best effort as well.
-const RULED_OUT: [&str; 6] =
-    ["enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_bitmapscan", "enable_sort", "enable_material"];
+/// [`plans::BEGIN_PLANNED`]), and those that read, keep or sort everything are ruled out. What cannot do without (a sort of a few rows) costs ten
+/// thousand millions to the planner then, for which it would compile the statement, for longer than it runs: that is off. Best effort as well.
+const RULED_OUT: [&str; 7] = [
+    "enable_hashjoin",
+    "enable_mergejoin",
+    "enable_seqscan",
+    "enable_bitmapscan",
+    "enable_sort",
+    "enable_material",
+    "jit",
+];
 
 /// See [`RULED_OUT`].
 fn index_lookups() -> String {
