@@ -73,7 +73,6 @@ const MAY_NEED: &[(&str, &[&str])] = &[
             "serde",
             "serde-saphyr",
             "serde_json",
-            "serde_path_to_error",
             "sha2",
             "thiserror",
             "utoipa",

@@ -2,17 +2,21 @@
 //! extender messages may be in any case.
 //!
 //! A deserializer wrapped around serde_json's, so that the structs of [`super::objects`] need no attribute per field.
+//!
+//! What differs between calls (the spelling of keys, the path of a fault) differs at run time: the visitor of each struct is compiled once, not once for
+//! each way of reading it.
 
-use std::fmt;
+mod key;
+mod path;
+
+use std::{borrow::Cow, fmt};
 
 use serde::{
-    de::{
-        DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor,
-        value::{MapDeserializer, SeqDeserializer},
-    },
+    de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor},
     forward_to_deserialize_any,
 };
 
+use self::key::Key;
 use super::{
     allowance::{self, UsedUp},
     fault::shortened,
@@ -101,11 +105,8 @@ fn read<'de, T: serde::Deserialize<'de>>(json: &'de [u8]) -> Result<T, DecodeErr
         Err(_) if json.trim_ascii().is_empty() => Err(DecodeError { field: String::new(), message: EMPTY.into() }),
         // Finding the path costs time, so only a body that is wrong anyway is read again for it.
         Err(error) => {
-            let mut again = serde_json::Deserializer::from_slice(json);
-            let found = serde_path_to_error::deserialize::<_, T>(GoJson(&mut again)).err();
-            let field = found.map(|e| e.path().to_string()).unwrap_or_default();
-            // A part that is not known for certain is called so.
-            let field = field.split(".?").next().unwrap_or_default().trim_start_matches(['.', '?']).to_owned();
+            let field =
+                path::of_fault(|| T::deserialize(GoJson(&mut serde_json::Deserializer::from_slice(json))).is_err());
             Err(DecodeError { field: shortened(field), message: in_json_words(&shortened(error.to_string())) })
         }
     }
@@ -119,11 +120,12 @@ const ANY_CASE: &str = "AnyCase";
 /// A deserializer that reads as Go does.
 pub struct GoJson<D>(pub D);
 
-/// The value of `null` for each type.
+/// Implements the methods for types of which `null` is a value. That of a list or an object is read from a text, so that their visitors see one kind of
+/// content alone.
 macro_rules! null_is_zero {
-    ($($method:ident($($argument:ident: $type:ty),*) => |$visitor:ident| $zero:expr;)*) => {$(
-        fn $method<V: Visitor<'de>>(self, $($argument: $type,)* visitor: V) -> Result<V::Value, D::Error> {
-            struct OrZero<V>(V, $($type,)*);
+    ($($method:ident => |$visitor:ident| $zero:expr;)*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+            struct OrZero<V>(V);
             impl<'de, V: Visitor<'de>> Visitor<'de> for OrZero<V> {
                 type Value = V::Value;
 
@@ -141,30 +143,38 @@ macro_rules! null_is_zero {
                 }
 
                 fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
-                    let Self(visitor, $($argument,)*) = self;
-                    inner.$method($($argument,)* Inside(visitor))
+                    inner.$method(Inside::of(self.0))
                 }
             }
-            self.0.deserialize_option(OrZero(visitor, $($argument,)*))
+            self.0.deserialize_option(OrZero(visitor))
         }
     )*};
+}
+
+/// The error of a text that stands for `null`, without its place there.
+fn of_zero<E: serde::de::Error>(error: &serde_json::Error) -> E {
+    let message = error.to_string();
+    E::custom(message.rsplit_once(" at line ").map_or(&*message, |(message, _)| message))
 }
 
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for GoJson<D> {
     type Error = D::Error;
 
     null_is_zero! {
-        deserialize_bool() => |v| v.visit_bool(false);
-        deserialize_i32() => |v| v.visit_i32(0);
-        deserialize_i64() => |v| v.visit_i64(0);
-        deserialize_u16() => |v| v.visit_u16(0);
-        deserialize_u32() => |v| v.visit_u32(0);
-        deserialize_u64() => |v| v.visit_u64(0);
-        deserialize_f64() => |v| v.visit_f64(0.0);
-        deserialize_str() => |v| v.visit_str("");
-        deserialize_string() => |v| v.visit_str("");
-        deserialize_seq() => |v| v.visit_seq(SeqDeserializer::new(std::iter::empty::<()>()));
-        deserialize_map() => |v| v.visit_map(MapDeserializer::new(std::iter::empty::<((), ())>()));
+        deserialize_bool => |v| v.visit_bool(false);
+        deserialize_i32 => |v| v.visit_i32(0);
+        deserialize_i64 => |v| v.visit_i64(0);
+        deserialize_u16 => |v| v.visit_u16(0);
+        deserialize_u32 => |v| v.visit_u32(0);
+        deserialize_u64 => |v| v.visit_u64(0);
+        deserialize_f64 => |v| v.visit_f64(0.0);
+        deserialize_str => |v| v.visit_str("");
+        deserialize_string => |v| v.visit_str("");
+        deserialize_seq => |v| serde_json::Deserializer::from_slice(b"[]").deserialize_seq(Inside::of(v)).map_err(|e| of_zero(&e));
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_option(OrEmpty(Inside::of(visitor)))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -173,19 +183,16 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for GoJson<D> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        if name.starts_with(ANY_CASE) {
-            self.deserialize_map(AnyCase { inner: visitor, fields })
-        } else {
-            self.deserialize_map(visitor)
-        }
+        let any_case = if name.starts_with(ANY_CASE) { fields } else { &[] };
+        self.0.deserialize_option(OrEmpty(Inside { any_case, ..Inside::of(visitor) }))
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_any(Inside(visitor))
+        self.0.deserialize_any(Inside::of(visitor))
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_option(Inside(visitor))
+        self.0.deserialize_option(Inside::of(visitor))
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, D::Error> {
@@ -193,7 +200,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for GoJson<D> {
         if name.starts_with("$serde_json::") {
             self.0.deserialize_newtype_struct(name, visitor)
         } else {
-            self.0.deserialize_newtype_struct(name, Inside(visitor))
+            self.0.deserialize_newtype_struct(name, Inside::of(visitor))
         }
     }
 
@@ -224,98 +231,96 @@ fn used_up<E: serde::de::Error>(_: UsedUp) -> E {
     E::custom(allowance::USED_UP)
 }
 
-/// Decodes the content of a value by these rules too.
-struct Inside<T>(T);
+/// Reads an object, for which `null` may stand.
+struct OrEmpty<V>(Inside<V>);
 
-impl<'de, V: Visitor<'de>> Visitor<'de> for Inside<V> {
+impl<'de, V: Visitor<'de>> Visitor<'de> for OrEmpty<V> {
     type Value = V::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.expecting(f)
     }
 
-    fn visit_bool<E: serde::de::Error>(self, v: bool) -> Result<V::Value, E> {
-        self.0.visit_bool(v)
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, v: i64) -> Result<V::Value, E> {
-        self.0.visit_i64(v)
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, v: u64) -> Result<V::Value, E> {
-        self.0.visit_u64(v)
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, v: f64) -> Result<V::Value, E> {
-        self.0.visit_f64(v)
-    }
-
-    fn visit_str<E: serde::de::Error>(self, v: &str) -> Result<V::Value, E> {
-        self.0.visit_str(v)
-    }
-
-    fn visit_borrowed_str<E: serde::de::Error>(self, v: &'de str) -> Result<V::Value, E> {
-        self.0.visit_borrowed_str(v)
+    fn visit_none<E: serde::de::Error>(self) -> Result<V::Value, E> {
+        serde_json::Deserializer::from_slice(b"{}").deserialize_map(self.0).map_err(|error| of_zero(&error))
     }
 
     fn visit_unit<E: serde::de::Error>(self) -> Result<V::Value, E> {
-        self.0.visit_unit()
-    }
-
-    fn visit_none<E: serde::de::Error>(self) -> Result<V::Value, E> {
-        self.0.visit_none()
+        self.visit_none()
     }
 
     fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
-        self.0.visit_some(GoJson(inner))
+        inner.deserialize_map(self.0)
+    }
+}
+
+/// Decodes the content of a value by these rules too.
+struct Inside<T> {
+    inner: T,
+    /// The fields of a struct that may be written in any case.
+    any_case: &'static [&'static str],
+}
+
+impl<T> Inside<T> {
+    fn of(inner: T) -> Self {
+        Self { inner, any_case: &[] }
+    }
+}
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for Inside<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.expecting(f)
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, v: bool) -> Result<V::Value, E> {
+        self.inner.visit_bool(v)
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, v: i64) -> Result<V::Value, E> {
+        self.inner.visit_i64(v)
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, v: u64) -> Result<V::Value, E> {
+        self.inner.visit_u64(v)
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, v: f64) -> Result<V::Value, E> {
+        self.inner.visit_f64(v)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, v: &str) -> Result<V::Value, E> {
+        self.inner.visit_str(v)
+    }
+
+    fn visit_borrowed_str<E: serde::de::Error>(self, v: &'de str) -> Result<V::Value, E> {
+        self.inner.visit_borrowed_str(v)
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<V::Value, E> {
+        self.inner.visit_unit()
+    }
+
+    fn visit_none<E: serde::de::Error>(self) -> Result<V::Value, E> {
+        self.inner.visit_none()
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
+        self.inner.visit_some(GoJson(inner))
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
-        self.0.visit_newtype_struct(GoJson(inner))
+        self.inner.visit_newtype_struct(GoJson(inner))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, elements: A) -> Result<V::Value, A::Error> {
-        self.0.visit_seq(Inside(elements))
+        self.inner.visit_seq(Elements { inner: elements, read: 0 })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<V::Value, A::Error> {
-        self.0.visit_map(Inside(entries))
-    }
-}
-
-impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Inside<A> {
-    type Error = A::Error;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        let element = self.0.next_element_seed(Inside(seed))?;
-        if element.is_some() {
-            allowance::charge_element::<S::Value>().map_err(used_up)?;
-        }
-        Ok(element)
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        self.0.size_hint()
-    }
-}
-
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Inside<A> {
-    type Error = A::Error;
-
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        let key = self.0.next_key_seed(seed)?;
-        if key.is_some() {
-            allowance::charge_key::<S::Value>().map_err(used_up)?;
-        }
-        Ok(key)
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        self.0.next_value_seed(Inside(seed))
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        self.0.size_hint()
+        let is_spelled = !self.any_case.is_empty() || path::is_wanted();
+        self.inner.visit_map(Entries { inner: entries, any_case: self.any_case, is_spelled, key: None })
     }
 }
 
@@ -323,39 +328,81 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Inside<S> {
     type Value = S::Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
-        self.0.deserialize(GoJson(deserializer))
+        self.inner.deserialize(GoJson(deserializer))
     }
 }
 
-/// Gives the visitor of a struct its own spelling of the keys.
-struct AnyCase<T> {
-    inner: T,
-    fields: &'static [&'static str],
+/// The elements of a list.
+struct Elements<A> {
+    inner: A,
+    /// How many have been read.
+    read: usize,
 }
 
-impl<'de, V: Visitor<'de>> Visitor<'de> for AnyCase<V> {
-    type Value = V::Value;
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<A> {
+    type Error = A::Error;
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.expecting(f)
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
+        let outer = path::enter_element(self.read);
+        let element = self.inner.next_element_seed(Inside::of(seed))?;
+        path::leave(outer);
+        self.read += 1;
+        if element.is_some() {
+            allowance::charge_element::<S::Value>().map_err(used_up)?;
+        }
+        Ok(element)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<V::Value, A::Error> {
-        self.inner.visit_map(AnyCase { inner: entries, fields: self.fields })
+    fn size_hint(&self) -> Option<usize> {
+        self.inner.size_hint()
     }
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for AnyCase<A> {
+/// The entries of an object.
+struct Entries<'de, A> {
+    inner: A,
+    any_case: &'static [&'static str],
+    /// `true` if keys are looked at here, before they are read.
+    is_spelled: bool,
+    /// The key of the next value, for its path.
+    key: Option<Cow<'de, str>>,
+}
+
+impl<'de, A: MapAccess<'de>> Entries<'de, A> {
+    /// Reads a key in the spelling of its field, and keeps it if paths are wanted.
+    fn spelled<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
+        let Some(Key { mut text, .. }) = self.inner.next_key::<Key<'de, A::Error>>()? else { return Ok(None) };
+        if let Some(field) = self.any_case.iter().find(|field| field.eq_ignore_ascii_case(&text)) {
+            text = Cow::Borrowed(field);
+        }
+        let outer = path::enter_key(&text);
+        let key = seed.deserialize(Key::of(text.clone()))?;
+        path::leave(outer);
+        self.key = Some(text);
+        Ok(Some(key))
+    }
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'de, A> {
     type Error = A::Error;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        let Some(key) = self.inner.next_key::<String>()? else { return Ok(None) };
-        let spelled = self.fields.iter().find(|f| f.eq_ignore_ascii_case(&key)).copied().unwrap_or(&key);
-        seed.deserialize(spelled.into_deserializer()).map(Some)
+        let key = if self.is_spelled { self.spelled(seed) } else { self.inner.next_key_seed(seed) }?;
+        if key.is_some() {
+            allowance::charge_key::<S::Value>().map_err(used_up)?;
+        }
+        Ok(key)
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        self.inner.next_value_seed(seed)
+        let outer = self.key.take().and_then(|key| path::enter_key(&key));
+        let value = self.inner.next_value_seed(Inside::of(seed))?;
+        path::leave(outer);
+        Ok(value)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        self.inner.size_hint()
     }
 }
 
@@ -363,6 +410,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for AnyCase<A> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use proptest::prelude::*;
     use serde::Deserialize;
     use serde_json::value::RawValue;
 
@@ -378,12 +426,21 @@ mod tests {
         map: BTreeMap<String, String>,
         inner: Inner,
         option: Option<Inner>,
+        loose: Loose,
+        numbers: BTreeMap<i64, Inner>,
     }
 
     #[derive(Debug, Default, PartialEq, Deserialize)]
     #[serde(default)]
     struct Inner {
         value: i64,
+    }
+
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[serde(default, rename = "AnyCaseLoose", deny_unknown_fields)]
+    struct Loose {
+        value: u16,
+        list: Vec<Inner>,
     }
 
     #[test]
@@ -444,9 +501,65 @@ mod tests {
         assert_eq!(raw.items.iter().map(|r| r.get()).collect::<Vec<_>>(), [r#"{"a" : 1}"#, "null"]);
     }
 
-    proptest::proptest! {
+    #[test]
+    fn null_lacks_what_has_to_be_there() {
+        #[derive(Debug, Deserialize)]
+        struct Needs {
+            _name: String,
+        }
+        let error = from_slice::<BTreeMap<String, Needs>>(br#"{"a":null}"#).expect_err("a name is needed");
+        assert_eq!(error.to_string(), "a: missing field `_name` at line 1 column 10");
+    }
+
+    /// JSON of the fields of [`All`], most of it with a fault somewhere.
+    fn documents() -> impl Strategy<Value = String> {
+        let leaf = prop::sample::select(vec![
+            "null",
+            "1",
+            "-1",
+            "70000",
+            "\"x\"",
+            "true",
+            "[]",
+            "{}",
+            "[1,]",
+            "{\"value\":1,}",
+        ]);
+        let keys = [
+            "text", "number", "truth", "list", "map", "inner", "option", "value", "VALUE", "Loose", "loose", "List",
+            "numbers", "7", "x",
+        ];
+        leaf.prop_map(str::to_owned).prop_recursive(4, 24, 4, move |inner| {
+            let entry = (prop::sample::select(keys.to_vec()), inner.clone());
+            let object = prop::collection::vec(entry, 0..4).prop_map(|entries| {
+                let entries: Vec<String> = entries.iter().map(|(key, value)| format!("{key:?}:{value}")).collect();
+                format!("{{{}}}", entries.join(","))
+            });
+            let list = prop::collection::vec(inner, 0..4).prop_map(|elements| format!("[{}]", elements.join(",")));
+            prop_oneof![3 => object, 1 => list]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
         #[test]
-        fn no_bytes_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+        fn the_path_of_a_fault_is_that_of_serde_path_to_error(json in documents()) {
+            let mut again = serde_json::Deserializer::from_slice(json.as_bytes());
+            let expected = serde_path_to_error::deserialize::<_, All>(GoJson(&mut again)).err();
+            let found = from_slice::<All>(json.as_bytes()).err().map(|error| error.field);
+            prop_assert_eq!(found.is_some(), expected.is_some(), "{}", json);
+            let (found, expected) = (found.unwrap_or_default(), expected.map(|error| error.path().to_string()).unwrap_or_default());
+            // It does not know the text of a key that is no number but should be one.
+            if let Some((known, _)) = expected.split_once('?') {
+                prop_assert!(found.starts_with(known.trim_matches('.')), "{}: {} is not within {}", json, found, known);
+            } else {
+                prop_assert_eq!(&*found, expected.trim_start_matches('.'), "{}", json);
+            }
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(prop::num::u8::ANY, 0..200)) {
             let _ = from_slice::<All>(&bytes);
         }
     }
