@@ -135,7 +135,7 @@ async fn a_page_of_the_ledger_is_read_off_an_index() {
     .await;
 }
 
-/// What our settings of the planner make dear would be compiled for longer than it runs.
+/// Compilation by PostgreSQL would take longer than the statements, of which our settings of the planner make some seem dear.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_statement_is_compiled() {
     with_database(Engine::Postgres, async |database: Database| {
