@@ -369,7 +369,7 @@ struct Entries<'de, A> {
 }
 
 impl<'de, A: MapAccess<'de>> Entries<'de, A> {
-    /// Reads a key in the spelling of its field, and keeps it if paths are wanted.
+    /// Reads a key in the spelling of its field, and keeps it for the path of its value.
     fn spelled<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
         let Some(Key { mut text, .. }) = self.inner.next_key::<Key<'de, A::Error>>()? else { return Ok(None) };
         if let Some(field) = self.any_case.iter().find(|field| field.eq_ignore_ascii_case(&text)) {
