@@ -58,6 +58,8 @@ pub struct Client {
     pub seen: u64,
     /// The revision of the newest bookmark.
     marked: u64,
+    /// It has gone on since: what it was told of objects that may have gone, it may be told again.
+    has_resumed: bool,
     /// It has gone on at a place that need not know the changes that another one told as one: of those it may be told in part, or again.
     has_moved: bool,
 }
@@ -70,6 +72,7 @@ impl Client {
 
     /// It goes on, at the same replica or at another one.
     pub fn resumes(&mut self, elsewhere: bool) {
+        self.has_resumed = true;
         self.has_moved |= elsewhere;
     }
 
@@ -83,7 +86,8 @@ impl Client {
             if *revision < self.seen {
                 return Err(Broken::Bookmarkable);
             }
-            (self.seen, self.marked, self.has_moved) = (*revision, *revision, false);
+            (self.seen, self.marked) = (*revision, *revision);
+            (self.has_resumed, self.has_moved) = (false, false);
             return Ok(());
         }
         let known = self.state.get(place).copied();
@@ -95,7 +99,7 @@ impl Client {
         if is_again {
             return Err(Broken::Unique);
         }
-        // Several objects may be told as gone at the first revision at which they can have been.
+        // Objects may be told as gone at the last revision at which they are known to have been there.
         let least = if *of == Type::Deleted { *revision + 1 } else { *revision };
         if least <= self.marked {
             return Err(Broken::Bookmarkable);
@@ -110,7 +114,8 @@ impl Client {
             Type::Modified => known.is_some(),
             _ => is_it,
         };
-        if !goes_on && !self.has_moved {
+        let may_go = *of == Type::Deleted && known.is_none() && self.has_resumed;
+        if !goes_on && !may_go && !self.has_moved {
             return Err(if *of == Type::Deleted && known.is_none() { Broken::Unique } else { Broken::Reliable });
         }
         if *of != Type::Deleted {
@@ -222,6 +227,9 @@ mod tests {
     #[test]
     fn a_client_that_moves_may_be_told_again_what_another_replica_told_as_one() {
         let mut client = Client::listed(state(&[("a", 1, 1)]), 4);
+        client.resumes(false);
+        assert_eq!(client.take(&told(Type::Deleted, "b", 2, 4)), Ok(()), "again");
+        assert_eq!(client.take(&told(Type::Modified, "b", 2, 5)), Err(Broken::Reliable), "but not that it is there");
         client.resumes(true);
         assert_eq!(client.take(&told(Type::Deleted, "b", 2, 5)), Ok(()), "it never heard of b");
         assert_eq!(client.take(&told(Type::Added, "a", 1, 6)), Ok(()));

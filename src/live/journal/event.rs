@@ -103,7 +103,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Whole,
-    /// That its object is no longer selected.
+    /// That its object is no longer selected, or gone, since a hidden revision or a later one.
     Departure,
     /// All but that.
     Rest,
@@ -112,7 +112,7 @@ enum Part {
 /// A change of one object.
 #[derive(Debug)]
 pub struct Event {
-    /// Its revision.
+    /// Its revision, which orders it. Watches tell [`Self::told_at`].
     pub revision: u64,
     /// The object before; `None` if it was created.
     pub before: Option<Arc<State>>,
@@ -133,6 +133,11 @@ struct Lines {
 impl Event {
     pub(super) fn new(revision: u64, before: Option<Arc<State>>, after: Option<Arc<State>>) -> Self {
         Self { revision, before, after, part: Part::Whole, lines: Mutex::default() }
+    }
+
+    /// The deletion of an object that is known from another one of its name. It was at a hidden revision; `hidden` is the first that it can have been.
+    pub(super) fn departure(hidden: u64, gone: Arc<State>) -> Self {
+        Self { part: Part::Departure, ..Self::new(hidden, Some(gone), None) }
     }
 
     /// The event in two, if its object may have been changed in between, at a hidden revision, and by that have left a selection: a client that goes
@@ -180,7 +185,7 @@ impl Event {
             (true, false) => Kind::Deleted,
         };
         // Where the name decides, an object leaves when it is deleted.
-        let leaves = kind == Kind::Deleted && !query.is_by_name();
+        let leaves = kind == Kind::Deleted && (self.after.is_none() || !query.is_by_name());
         let is_told = match self.part {
             Part::Whole => true,
             Part::Departure => leaves,
@@ -189,10 +194,18 @@ impl Event {
         is_told.then_some(kind)
     }
 
+    /// The revision that a client has seen everything up to, with this event and those before.
+    ///
+    /// Several objects may have left at one hidden revision or later. A client that is told of one of them and goes on at another replica must be
+    /// told of the others, at whichever revision it was. So all are told at the revision before.
+    pub fn told_at(&self) -> u64 {
+        self.revision - u64::from(self.part == Part::Departure)
+    }
+
     /// The object that a watch is sent: a deleted one as it was before, with the revision of the deletion.
     pub fn object(&self, kind: Kind) -> Option<Record> {
         let state = if kind == Kind::Deleted { &self.before } else { &self.after };
-        Some(Record { revision: self.revision, ..state.as_ref()?.record.clone() })
+        Some(Record { revision: self.told_at(), ..state.as_ref()?.record.clone() })
     }
 
     /// The change in a form, which is written once for all watches. `form` tells forms apart: of the objects of a row that is served in two ways,

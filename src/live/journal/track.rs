@@ -211,11 +211,11 @@ impl Track {
     /// If a record has no body and is not the object that is known: the track cannot go on.
     pub(super) fn apply(&mut self, records: &[Record], known: &[u64], head: u64) -> Result<(), Broken> {
         let at = self.at;
-        let mut hidden = Hidden { known, taken: BTreeSet::new() };
+        let hidden = Hidden { known };
         let mut last = at;
         let mut events = Vec::new();
         for record in records.iter().filter(|record| record.revision > at) {
-            self.take(record, &mut hidden, &mut events)?;
+            self.take(record, &hidden, &mut events)?;
             last = record.revision;
         }
         let mut events: Vec<Event> = events
@@ -241,7 +241,7 @@ impl Track {
         Ok(())
     }
 
-    fn take(&mut self, record: &Record, hidden: &mut Hidden<'_>, events: &mut Vec<Event>) -> Result<(), Broken> {
+    fn take(&mut self, record: &Record, hidden: &Hidden<'_>, events: &mut Vec<Event>) -> Result<(), Broken> {
         let place = place(record);
         if record.deleted {
             if let Some(before) = self.remove(&place) {
@@ -262,11 +262,10 @@ impl Track {
             record.body = before.record.body.clone();
             record.body_revision = before.record.body_revision;
         }
-        // Another object of this name: the known one was deleted at a hidden revision, at the first one that is left at the earliest. If there is
-        // none, it was replaced by this write.
+        // Another object of this name: the known one was deleted at a hidden revision. If there is none, it was replaced by this write.
         if let Some(gone) = gone {
-            match hidden.take(gone.record.revision.max(self.at), record.revision) {
-                Some(hidden) => events.push(Event::new(hidden, Some(gone), None)),
+            match hidden.first(gone.record.revision.max(self.at), record.revision) {
+                Some(hidden) => events.push(Event::departure(hidden, gone)),
                 None => before = Some(gone),
             }
         }
@@ -442,26 +441,13 @@ pub(super) fn behind<'t>(
 struct Hidden<'r> {
     /// The others, ascending.
     known: &'r [u64],
-    /// Those that stand for a deletion.
-    taken: BTreeSet<u64>,
 }
 
 impl Hidden<'_> {
     /// The first one between two revisions.
     fn first(&self, after: u64, before: u64) -> Option<u64> {
-        self.between(after, before).next()
-    }
-
-    /// The first one that is left.
-    fn take(&mut self, after: u64, before: u64) -> Option<u64> {
-        let first = self.between(after, before).find(|revision| !self.taken.contains(revision))?;
-        self.taken.insert(first);
-        Some(first)
-    }
-
-    fn between(&self, after: u64, before: u64) -> impl Iterator<Item = u64> {
-        let behind = after.saturating_add(1)..before;
-        behind.filter(|revision| self.known.binary_search(revision).is_err())
+        let mut behind = after.saturating_add(1)..before;
+        behind.find(|revision| self.known.binary_search(revision).is_err())
     }
 }
 

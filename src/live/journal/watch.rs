@@ -325,7 +325,7 @@ impl Watch {
     }
 
     fn tell(&mut self, changes: Vec<(Kind, Arc<Event>)>) -> Step {
-        self.last = changes.last().map_or(self.last, |(_, event)| event.revision);
+        self.last = changes.last().map_or(self.last, |(_, event)| event.told_at());
         Step::Changes(changes)
     }
 

@@ -403,6 +403,38 @@ proptest! {
     }
 }
 
+/// One replica tells of two objects of which it knows only that they may have gone. A client hears of one of them, and goes on at the other replica.
+#[test]
+fn one_of_two_departures_does_not_hide_the_other_one() {
+    let put = |name, value| Op::Put { name, value, node: 0 };
+    let read = |client| Step::Read { client, most: 3 };
+    let begins = |client| {
+        vec![
+            Step::Resume { client, to: 1 },
+            Step::Write(vec![put(0, 1), put(2, 1)]),
+            Step::Follow,
+            Step::Read { client, most: 9 },
+            Step::Resume { client, to: 1 },
+        ]
+    };
+    let goes_on =
+        |client| vec![Step::Follow, Step::Read { client, most: 1 }, Step::Resume { client, to: 0 }, read(client)];
+    for changes in [
+        // The first one leaves the selection; the second one is replaced, or leaves it too.
+        vec![put(2, 2), Op::Replace { name: 0 }, Op::Bind { name: 2, node: 0 }],
+        vec![put(2, 2), put(0, 2), put(2, 0), put(0, 0)],
+        // Both are deleted and come again, in each order.
+        vec![Op::Delete { name: 2 }, Op::Delete { name: 0 }, put(0, 0), put(2, 0)],
+        vec![Op::Delete { name: 0 }, Op::Delete { name: 2 }, put(0, 0), put(2, 0)],
+    ] {
+        for client in 0..3 {
+            let steps: Vec<Step> =
+                [begins(client), vec![Step::Write(changes.clone())], goes_on(client)].into_iter().flatten().collect();
+            assert_eq!(run(&steps, UNBOUNDED, Planted::Nothing).err(), None, "client {client}: {changes:?}");
+        }
+    }
+}
+
 /// The guarantees that a bug breaks in some hundred runs, which are always the same ones.
 fn broken(planted: Planted) -> BTreeSet<Broken> {
     let mut runner = TestRunner::deterministic();
