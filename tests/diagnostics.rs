@@ -23,8 +23,7 @@ use podberth::{
     api::Diagnostics,
     telemetry::trace::{Here, Tracing},
 };
-use pprof::protos::{Message as _, Profile};
-use prost::Message as _;
+use prost::Message;
 use serde_json::{Value, json};
 use server::{Server, Setup, memory};
 use tokio::{net::TcpListener, sync::mpsc};
@@ -218,6 +217,64 @@ async fn plugins_are_timed_in_one_of_ten_cycles_of_each_verb() {
 
 const PROFILE: &str = "/debug/pprof/profile";
 
+/// A part of a profile, as github.com/google/pprof has it in `proto/profile.proto`.
+#[derive(Message)]
+struct Profile {
+    #[prost(message, repeated, tag = "1")]
+    sample_type: Vec<Pair>,
+    #[prost(message, repeated, tag = "2")]
+    sample: Vec<Sample>,
+    #[prost(message, repeated, tag = "4")]
+    location: Vec<Location>,
+    #[prost(message, repeated, tag = "5")]
+    function: Vec<Function>,
+    #[prost(string, repeated, tag = "6")]
+    string_table: Vec<String>,
+    #[prost(int64, tag = "10")]
+    duration_nanos: i64,
+    #[prost(int64, tag = "12")]
+    period: i64,
+}
+
+/// A type and its unit, the key and text of a label, or a function and a line in it.
+#[derive(Message)]
+struct Pair {
+    #[prost(int64, tag = "1")]
+    one: i64,
+    #[prost(int64, tag = "2")]
+    two: i64,
+}
+
+#[derive(Message)]
+struct Sample {
+    #[prost(uint64, repeated, tag = "1")]
+    location_id: Vec<u64>,
+    #[prost(int64, repeated, tag = "2")]
+    value: Vec<i64>,
+    #[prost(message, repeated, tag = "3")]
+    label: Vec<Pair>,
+}
+
+#[derive(Message)]
+struct Location {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(message, repeated, tag = "4")]
+    line: Vec<Pair>,
+}
+
+#[derive(Message)]
+struct Function {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(int64, tag = "2")]
+    name: i64,
+    #[prost(int64, tag = "3")]
+    system_name: i64,
+    #[prost(int64, tag = "4")]
+    filename: i64,
+}
+
 #[tokio::test]
 async fn there_are_no_profiles_unless_that_is_switched_on() {
     assert_eq!(Server::with(&objects()).await.get(PROFILE).await.code, 404);
@@ -245,6 +302,23 @@ async fn profiles_are_taken_one_at_a_time() {
     let taken = to_bytes(first.into_body(), usize::MAX);
     let body = tokio::select! { taken = taken => taken.expect("a body"), never = busy => never };
     let profile = Profile::decode(&*body).expect("a profile");
+    let text = |index: i64| &*profile.string_table[index as usize];
+    assert_eq!(text(0), "");
+    let types: Vec<_> = profile.sample_type.iter().map(|pair| (text(pair.one), text(pair.two))).collect();
+    assert_eq!(types, [("samples", "count"), ("cpu", "nanoseconds")]);
+    assert!(profile.duration_nanos >= 1_000_000_000 && profile.period == 1_000_000_000 / 99);
     assert!(!profile.sample.is_empty());
-    assert!(profile.string_table.iter().any(|name| name.contains("podberth")), "{:?}", profile.string_table);
+    for Sample { location_id, value, label } in &profile.sample {
+        assert!(location_id.iter().all(|id| profile.location[*id as usize - 1].id == *id), "{location_id:?}");
+        assert!(value[0] > 0 && value[1] == value[0] * profile.period, "{value:?}");
+        assert!(label.iter().all(|label| text(label.one) == "thread" && !text(label.two).is_empty()));
+    }
+    for (location, function) in profile.location.iter().zip(&profile.function) {
+        let lines: Vec<_> = location.line.iter().map(|line| line.one as u64).collect();
+        assert_eq!((location.id, lines), (function.id, vec![function.id]));
+        let texts = [function.name, function.system_name, function.filename].map(text);
+        assert!(texts.iter().all(|text| !text.is_empty()), "{texts:?}");
+    }
+    assert_eq!(profile.location.len(), profile.function.len());
+    assert!(profile.function.iter().any(|function| text(function.name).contains("podberth")));
 }

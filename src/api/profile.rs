@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::stream::once;
-use pprof::{ProfilerGuard, ProfilerGuardBuilder, protos::Message};
+use pprof::{ProfilerGuard, ProfilerGuardBuilder};
 use serde::Deserialize;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -22,6 +22,8 @@ use crate::service::{
     compute::compute,
     error::{Error, Result},
 };
+
+mod format;
 
 /// The route.
 pub(super) const PATH: &str = "/debug/pprof/profile";
@@ -76,6 +78,6 @@ struct Taking {
 
 impl Taking {
     fn end(self) -> pprof::Result<Vec<u8>> {
-        Ok(self.guard.report().build()?.pprof()?.encode_to_vec())
+        Ok(format::profile(&self.guard.report().build()?))
     }
 }

@@ -87,12 +87,11 @@ impl Encoder {
         self.bytes(field, &message.0)
     }
 
-    /// Adds a number of the type `int32`.
+    /// Adds a number of the types `int32` and `int64`, which write negative numbers with 64 bits.
     #[must_use]
-    pub fn number(mut self, field: u8, number: i32) -> Self {
+    pub fn number(mut self, field: u8, number: impl Into<i64>) -> Self {
         self.varint(u64::from(field) << 3);
-        // Negative numbers are written with 64 bits.
-        self.varint(i64::from(number).cast_unsigned());
+        self.varint(number.into().cast_unsigned());
         self
     }
 
@@ -101,7 +100,9 @@ impl Encoder {
         self.0
     }
 
-    fn bytes(mut self, field: u8, bytes: &[u8]) -> Self {
+    /// Adds bytes, or a text though it is empty.
+    #[must_use]
+    pub fn bytes(mut self, field: u8, bytes: &[u8]) -> Self {
         self.varint(u64::from(field) << 3 | 2);
         self.varint(bytes.len() as u64);
         self.0.extend_from_slice(bytes);
