@@ -1,11 +1,12 @@
 //! Databases for tests: each test has its own, gone when the test is over, however it ends.
 
-use std::panic::resume_unwind;
-use std::sync::Arc;
+use std::{panic::resume_unwind, pin::Pin, sync::Arc};
 
 use podberth::store::{self, Options, Storage};
 use podberth_testkit::memory::{Memory, Numbering};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+type Boxed<'t> = Pin<Box<dyn Future<Output = ()> + Send + 't>>;
 
 /// Which database to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,10 +108,15 @@ impl Database {
 }
 
 /// Runs a test with a database of its own.
-pub(crate) async fn with_database<F>(engine: Engine, test: impl FnOnce(Database) -> F)
+pub(crate) fn with_database<'t, F>(engine: Engine, test: impl FnOnce(Database) -> F + Send + 't) -> Boxed<'t>
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    Box::pin(run(engine, Box::new(move |database| Box::pin(test(database)))))
+}
+
+/// Compiled once for all tests: a task for each took half a minute.
+async fn run(engine: Engine, test: Box<dyn FnOnce(Database) -> Boxed<'static> + Send + '_>) {
     if engine == Engine::Citus && citus_url().is_none() {
         eprintln!("skipped: PODBERTH_TEST_CITUS_URL is not set");
         return;
