@@ -20,6 +20,7 @@ use tokio::{
 use crate::{
     client::{Answer, Client},
     history::{History, PodName, Stored},
+    long,
 };
 
 /// How many nodes there are, and how many pods each takes.
@@ -29,6 +30,8 @@ pub(crate) const CAPACITY: usize = 8;
 const HELD: usize = 14;
 /// Pause after a failed call, so that an unreachable server is not called all the time.
 const PAUSE: Duration = Duration::from_millis(20);
+/// Pause of a client between two rounds, without which all of them keep every core busy for as long as a fault lasts.
+const BREATH: Duration = Duration::from_millis(50);
 
 /// The load on a cluster, and its observations.
 #[derive(Debug)]
@@ -62,7 +65,11 @@ impl Shared {
         self.replicas[replica % self.replicas.len()].lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn runs(&self) -> bool {
+    /// Begins a round of a client; `false` at the end of the load.
+    async fn runs(&self) -> bool {
+        if !long() {
+            sleep(BREATH).await;
+        }
         !self.stopped.load(Ordering::Relaxed)
     }
 
@@ -161,7 +168,7 @@ impl Load {
 /// Creates pods, each under a name of its own that is never tried again.
 async fn create(shared: Arc<Shared>, replica: usize) {
     let client = Client::new();
-    while shared.runs() {
+    while shared.runs().await {
         let name = shared.name("made");
         let answer =
             client.send("POST", &shared.address(replica), "/api/v1/namespaces/default/pods", &pod(&name)).await;
@@ -192,7 +199,7 @@ async fn count(shared: Arc<Shared>, replica: usize) {
     let mut doubt = false;
     let mut known: Option<Value> = None;
     let mut losses = 0;
-    while shared.runs() {
+    while shared.runs().await {
         let lost = losses != shared.losses.load(Ordering::Relaxed);
         if lost {
             losses = shared.losses.load(Ordering::Relaxed);
@@ -262,7 +269,7 @@ async fn bind(shared: Arc<Shared>, replica: usize) {
     let client = Client::new();
     let mut held = std::collections::VecDeque::new();
     let mut turn = replica;
-    while shared.runs() {
+    while shared.runs().await {
         let name = shared.name("bound");
         let path = format!("/api/v1/namespaces/default/pods/{name}");
         let answer =
@@ -315,7 +322,7 @@ async fn bind(shared: Arc<Shared>, replica: usize) {
 async fn ask(shared: Arc<Shared>, replica: usize) {
     let client = Client::new();
     let question = json!({"pod": pod("asked")});
-    while shared.runs() {
+    while shared.runs().await {
         if let Answer::Said(200, answer) = client.send("POST", &shared.address(replica), "/explain", &question).await {
             let revision = answer["snapshotRevision"].as_u64().unwrap_or_default();
             let said = answer["nodes"].to_string();
