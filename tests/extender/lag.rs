@@ -308,15 +308,15 @@ async fn no_second_node_is_offered_while_victims_are_outstanding() {
 #[tokio::test]
 async fn pods_that_were_just_placed_are_assumed_so_that_the_spread_stays_even() {
     for (form, lag) in FORMS.into_iter().flat_map(|form| LAGS[..3].iter().map(move |lag| (form, *lag))) {
-        let pods: BTreeMap<String, Pod> = (0..300).map(|at| (format!("pod-{at:03}"), waiting(100, 0))).collect();
-        let mut world = World::new(form, lag, 10, 44, 4_000, pods).await;
-        for at in 0..300 {
+        let pods: BTreeMap<String, Pod> = (0..150).map(|at| (format!("pod-{at:03}"), waiting(100, 0))).collect();
+        let mut world = World::new(form, lag, 10, 22, 4_000, pods).await;
+        for at in 0..150 {
             let attempt = world.attempt(&format!("pod-{at:03}")).await;
             assert_eq!(attempt, Attempt::Bound);
-            // 50 pods a second
-            world.pass(19).await;
+            // 25 pods a second
+            world.pass(39).await;
         }
-        // 300 / 44 = 6.8
+        // 150 / 22 = 6.8
         let spread = world.spread();
         assert!(spread.iter().all(|pods| (6..=8).contains(pods)), "{form:?}, {lag:?}: {spread:?}");
     }
