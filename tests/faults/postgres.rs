@@ -209,7 +209,8 @@ impl Drop for Postgres {
             self.stop("immediate");
         }
         if self.mounted {
-            output(Command::new("umount").arg(self.home.path()));
+            // Of a server that has just been stopped a process may still end, and keep its files until then.
+            output(Command::new("umount").arg("--lazy").arg(self.home.path()));
         }
     }
 }
