@@ -31,7 +31,7 @@ const HELD: usize = 14;
 /// Pause after a failed call, so that an unreachable server is not called all the time.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Pause of a client between two rounds, without which all of them keep every core busy for as long as a fault lasts.
-const BREATH: Duration = Duration::from_millis(50);
+const ROUND_PAUSE: Duration = Duration::from_millis(50);
 
 /// The load on a cluster, and its observations.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Shared {
     /// Begins a round of a client; `false` at the end of the load.
     async fn runs(&self) -> bool {
         if !long() {
-            sleep(BREATH).await;
+            sleep(ROUND_PAUSE).await;
         }
         !self.stopped.load(Ordering::Relaxed)
     }

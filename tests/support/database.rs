@@ -6,6 +6,7 @@ use podberth::store::{self, Options, Storage};
 use podberth_testkit::memory::{Memory, Numbering};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
+/// The run of a test.
 type Boxed<'t> = Pin<Box<dyn Future<Output = ()> + Send + 't>>;
 
 /// Which database to make.
@@ -115,7 +116,7 @@ where
     Box::pin(run(engine, Box::new(move |database| Box::pin(test(database)))))
 }
 
-/// Compiled once for all tests: a task for each took half a minute.
+/// Runs a boxed test with a database of its own. It is compiled once: a task of tokio for each test took half a minute.
 async fn run(engine: Engine, test: Box<dyn FnOnce(Database) -> Boxed<'static> + Send + '_>) {
     if engine == Engine::Citus && citus_url().is_none() {
         eprintln!("skipped: PODBERTH_TEST_CITUS_URL is not set");

@@ -3,7 +3,7 @@
 //! The guarantees are those of etcd's watch (`etcd.io/docs`, "KV API guarantees"): ordered, unique, reliable, atomic, resumable, bookmarkable. A
 //! client is resumable if it stays a [`Client`] over several watches, at any replica.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The objects of a kind by place, each with the revisions of its creation and of its last change.
 pub type State = BTreeMap<String, (u64, u64)>;
@@ -58,7 +58,9 @@ pub struct Client {
     pub seen: u64,
     /// The revision of the newest bookmark.
     marked: u64,
-    /// It has gone on since: what it was told of objects that may have gone, it may be told again.
+    /// Objects that it was told to be gone since then, by place and creation. It may be told so again after it has gone on.
+    gone: BTreeSet<(String, u64)>,
+    /// It has gone on since then.
     has_resumed: bool,
     /// It has gone on at a place that need not know the changes that another one told as one: of those it may be told in part, or again.
     has_moved: bool,
@@ -88,6 +90,7 @@ impl Client {
             }
             (self.seen, self.marked) = (*revision, *revision);
             (self.has_resumed, self.has_moved) = (false, false);
+            self.gone.clear();
             return Ok(());
         }
         let known = self.state.get(place).copied();
@@ -114,8 +117,9 @@ impl Client {
             Type::Modified => known.is_some(),
             _ => is_it,
         };
-        let may_go = *of == Type::Deleted && known.is_none() && self.has_resumed;
-        if !goes_on && !may_go && !self.has_moved {
+        let is_gone = *of == Type::Deleted && !self.gone.insert((place.clone(), *created));
+        let is_right = goes_on || self.has_moved || is_gone && self.has_resumed;
+        if !is_right {
             return Err(if *of == Type::Deleted && known.is_none() { Broken::Unique } else { Broken::Reliable });
         }
         if *of != Type::Deleted {
@@ -226,10 +230,13 @@ mod tests {
 
     #[test]
     fn a_client_that_moves_may_be_told_again_what_another_replica_told_as_one() {
-        let mut client = Client::listed(state(&[("a", 1, 1)]), 4);
+        let mut client = Client::listed(state(&[("a", 1, 1), ("d", 2, 2)]), 4);
+        assert_eq!(client.take(&told(Type::Deleted, "d", 2, 4)), Ok(()));
+        assert_eq!(client.take(&told(Type::Deleted, "d", 2, 4)), Err(Broken::Unique));
         client.resumes(false);
-        assert_eq!(client.take(&told(Type::Deleted, "b", 2, 4)), Ok(()), "again");
-        assert_eq!(client.take(&told(Type::Modified, "b", 2, 5)), Err(Broken::Reliable), "but not that it is there");
+        assert_eq!(client.take(&told(Type::Deleted, "d", 2, 4)), Ok(()), "again");
+        assert_eq!(client.take(&told(Type::Deleted, "b", 2, 4)), Err(Broken::Unique), "it never heard of b");
+        assert_eq!(client.take(&told(Type::Modified, "d", 2, 5)), Err(Broken::Reliable), "but not that it is there");
         client.resumes(true);
         assert_eq!(client.take(&told(Type::Deleted, "b", 2, 5)), Ok(()), "it never heard of b");
         assert_eq!(client.take(&told(Type::Added, "a", 1, 6)), Ok(()));

@@ -103,7 +103,8 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Whole,
-    /// That its object is no longer selected, or gone, since a hidden revision or a later one.
+    /// That its object is gone or no longer selected. It left at a hidden revision, of which no change was read, or at a later one: the revision of
+    /// the event is the first that it can have been.
     Departure,
     /// All but that.
     Rest,
@@ -135,7 +136,7 @@ impl Event {
         Self { revision, before, after, part: Part::Whole, lines: Mutex::default() }
     }
 
-    /// The deletion of an object that is known from another one of its name. It was at a hidden revision; `hidden` is the first that it can have been.
+    /// The deletion of an object that is known from another one of its name, at `hidden` or later.
     pub(super) fn departure(hidden: u64, gone: Arc<State>) -> Self {
         Self { part: Part::Departure, ..Self::new(hidden, Some(gone), None) }
     }
@@ -184,25 +185,23 @@ impl Event {
             (true, true) => Kind::Modified,
             (true, false) => Kind::Deleted,
         };
-        // Where the name decides, an object leaves when it is deleted.
-        let leaves = kind == Kind::Deleted && (self.after.is_none() || !query.is_by_name());
         let is_told = match self.part {
             Part::Whole => true,
-            Part::Departure => leaves,
-            Part::Rest => !leaves,
+            Part::Departure => kind == Kind::Deleted,
+            Part::Rest => kind != Kind::Deleted,
         };
         is_told.then_some(kind)
     }
 
-    /// The revision that a client has seen everything up to, with this event and those before.
+    /// The resource version that watches tell: a client that goes on from it misses nothing that comes after this event.
     ///
-    /// Several objects may have left at one hidden revision or later. A client that is told of one of them and goes on at another replica must be
-    /// told of the others, at whichever revision it was. So all are told at the revision before.
+    /// That of a departure is the revision before. Several objects may have left at one hidden revision, and a client that is cut off between their
+    /// events must be told of the rest.
     pub fn told_at(&self) -> u64 {
         self.revision - u64::from(self.part == Part::Departure)
     }
 
-    /// The object that a watch is sent: a deleted one as it was before, with the revision of the deletion.
+    /// The object that a watch is sent: a deleted one as it was before.
     pub fn object(&self, kind: Kind) -> Option<Record> {
         let state = if kind == Kind::Deleted { &self.before } else { &self.after };
         Some(Record { revision: self.told_at(), ..state.as_ref()?.record.clone() })

@@ -211,7 +211,7 @@ impl Track {
     /// If a record has no body and is not the object that is known: the track cannot go on.
     pub(super) fn apply(&mut self, records: &[Record], known: &[u64], head: u64) -> Result<(), Broken> {
         let at = self.at;
-        let hidden = Hidden { known };
+        let hidden = Hidden(known);
         let mut last = at;
         let mut events = Vec::new();
         for record in records.iter().filter(|record| record.revision > at) {
@@ -437,17 +437,14 @@ pub(super) fn behind<'t>(
     range.take_while(move |((of, _), _)| namespace.is_none_or(|namespace| of == namespace))
 }
 
-/// The revisions of which no change was read, since later ones of the same objects came before the reading.
-struct Hidden<'r> {
-    /// The others, ascending.
-    known: &'r [u64],
-}
+/// The revisions of which no change was read, since later ones of the same objects came before the reading: all but these, which ascend.
+struct Hidden<'r>(&'r [u64]);
 
 impl Hidden<'_> {
     /// The first one between two revisions.
     fn first(&self, after: u64, before: u64) -> Option<u64> {
         let mut behind = after.saturating_add(1)..before;
-        behind.find(|revision| self.known.binary_search(revision).is_err())
+        behind.find(|revision| self.0.binary_search(revision).is_err())
     }
 }
 

@@ -87,7 +87,7 @@ impl Encoder {
         self.bytes(field, &message.0)
     }
 
-    /// Adds a number of the types `int32` and `int64`, which write negative numbers with 64 bits.
+    /// Adds a number of the type `int32`, `int64`, or `uint64` below 2^63. Negative ones are written with 64 bits.
     #[must_use]
     pub fn number(mut self, field: u8, number: impl Into<i64>) -> Self {
         self.varint(u64::from(field) << 3);
@@ -100,7 +100,7 @@ impl Encoder {
         self.0
     }
 
-    /// Adds bytes, or a text though it is empty.
+    /// Adds bytes. Unlike [`Self::text`] it writes an empty value too.
     #[must_use]
     pub fn bytes(mut self, field: u8, bytes: &[u8]) -> Self {
         self.varint(u64::from(field) << 3 | 2);
