@@ -90,14 +90,13 @@ pub(super) async fn changed(
     scan(store, cluster, after, u64::MAX, |record| *record.key.kind == *key).await
 }
 
-/// The tombstones of names that are gone at a revision and were changed after an earlier one; `None` if that is not known any more. The object that
-/// was there then may be another one than the last of its name.
+/// The tombstones of objects that were there at a revision and gone at a later one; `None` if that is not known any more.
 async fn tombstones(asked: &Asked<'_>, after: u64, at: u64) -> Result<Option<Vec<Record>>, StoreError> {
     let key = asked.kind.key();
     let is_gone = |record: &Record| {
         let is_named = asked.query.may_select(&record.key.namespace, &record.key.name);
         let is_within = asked.namespace.is_none_or(|namespace| namespace == record.key.namespace);
-        record.deleted && *record.key.kind == *key && is_named && is_within
+        record.deleted && *record.key.kind == *key && record.create_revision <= after && is_named && is_within
     };
     scan(asked.store, asked.cluster, after, at, is_gone).await
 }
