@@ -116,7 +116,7 @@ where
     Box::pin(run(engine, Box::new(move |database| Box::pin(test(database)))))
 }
 
-/// Runs a boxed test with a database of its own. It is compiled once: a task of tokio for each test took half a minute.
+/// Runs a boxed test with a database of its own. It is compiled once, and not with a task of tokio for each test.
 async fn run(engine: Engine, test: Box<dyn FnOnce(Database) -> Boxed<'static> + Send + '_>) {
     if engine == Engine::Citus && citus_url().is_none() {
         eprintln!("skipped: PODBERTH_TEST_CITUS_URL is not set");
